@@ -1,0 +1,134 @@
+"""The admin port: the Falcon app with all its endpoints, and the waitress server under it.
+
+Belongs here: routes, bounds and the server's life. Does not: what an endpoint does.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Final
+
+import falcon
+import waitress
+from waitress import wasyncore
+
+from api.actuator import Health, Info, Probe
+from api.dataplane.listen import listen
+from api.errors import ApiError, install_error_handlers
+from api.layotto import Install, Uninstall, Update
+from api.plugins import Events, Plugin, Plugins, Sources
+from api.ports import AdminServices
+from api.settings import Address
+from api.waiting import WaitingRoom
+
+MAX_BODY: Final = 1024 * 1024
+"""Bytes of a request body; more is 413."""
+_UNREADABLE_BODY: Final = 8 * MAX_BODY
+"""Bytes beyond which waitress stops reading and answers 413 itself, in plain text."""
+THREADS: Final = 8
+"""Admin requests that are worked on at once."""
+WAITERS: Final = THREADS // 2
+"""Requests that may hold a thread with `?wait=`; the other threads always answer."""
+MAX_CONNECTIONS: Final = 500
+"""Connections that are held open at once, idle ones included."""
+STOP_TIMEOUT: Final = 5.0
+"""Seconds that requests have to finish when the server stops."""
+
+API: Final = "/apis/wasm-reconciler.dev/v1alpha1"
+
+App = falcon.App[falcon.Request, falcon.Response]
+
+
+class BodyLimit:
+    """Falcon middleware: refuses a body that is too large before anything reads it."""
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """413 for more than MAX_BODY."""
+        if (req.content_length or 0) > MAX_BODY:
+            raise ApiError(413, f"the body is larger than {MAX_BODY} bytes; send less")
+
+
+def create_app(services: AdminServices, version: str, middleware: Sequence[Any] = ()) -> App:
+    """The admin app. `middleware` are Falcon middlewares that come first, such as access checks."""
+    app: App = falcon.App(middleware=[*middleware, BodyLimit()])
+    app.req_options.strip_url_path_trailing_slash = True
+    install_error_handlers(app)
+    _add_layotto(app, services)
+    app.add_route(f"{API}/wasmplugins", Plugins(services.desired, services.status))
+    app.add_route(f"{API}/wasmplugins/{{name}}", Plugin(services.desired, services.status))
+    app.add_route("/sources", Sources(services.desired))
+    app.add_route("/events", Events(services.events))
+    health = Health(services.desired, services.status, services.readiness)
+    app.add_route("/actuator/health/liveness", health, suffix="liveness")
+    app.add_route("/actuator/health/readiness", health, suffix="readiness")
+    app.add_route("/actuator/info", Info(services.desired, services.status, version))
+    probe = Probe(services.readiness)
+    app.add_route("/livez", probe, suffix="live")
+    app.add_route("/readyz", probe, suffix="ready")
+    return app
+
+
+def _add_layotto(app: App, services: AdminServices) -> None:
+    waiting = WaitingRoom(services.status, WAITERS)
+    endpoints = {
+        "install": Install(services.desired, services.writer, waiting),
+        "update": Update(services.desired, services.writer, waiting),
+        "uninstall": Uninstall(services.desired, services.writer, waiting),
+    }
+    for name, endpoint in endpoints.items():
+        app.add_route(f"/wasm/{name}", endpoint)
+        # Layotto ignores what follows the endpoint's name; so do we.
+        app.add_route(f"/wasm/{name}/{{rest:path}}", endpoint)
+
+
+class AdminServer:
+    """Serves an app on an address, on threads of its own, from `start` until `stop`."""
+
+    def __init__(self, app: App, address: Address) -> None:
+        self._app = app
+        self._address = address
+        self._sockets: dict[int, Any] = {}
+        self._closing = threading.Event()
+        self._server: Any = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, known once started."""
+        return int(self._server.effective_port)
+
+    def start(self) -> None:
+        """Listen and serve. Raises ListenFailed."""
+        listener = listen(self._address)
+        self._server = waitress.create_server(
+            self._app,
+            map=self._sockets,
+            sockets=[listener],
+            threads=THREADS,
+            ident="",
+            channel_timeout=30,
+            max_request_header_size=32 * 1024,
+            max_request_body_size=_UNREADABLE_BODY,
+            inbuf_overflow=_UNREADABLE_BODY,
+            asyncore_use_poll=True,
+            connection_limit=MAX_CONNECTIONS,
+            log_socket_errors=False,
+        )
+        self._thread = threading.Thread(target=self._serve, name="admin", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Accept no more, let running requests finish for STOP_TIMEOUT, close. Idempotent."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._server.accepting = False
+        self._server.pull_trigger()
+        self._server.task_dispatcher.shutdown(timeout=STOP_TIMEOUT)
+        self._closing.set()
+        self._server.pull_trigger()
+        thread.join()
+        wasyncore.close_all(self._sockets)
+
+    def _serve(self) -> None:
+        while not self._closing.is_set():
+            wasyncore.loop(timeout=1.0, use_poll=True, map=self._sockets, count=1)

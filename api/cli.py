@@ -1,0 +1,129 @@
+"""The command line: `serve`, `validate`, `schema`.
+
+Belongs here: flags, defaults, exit codes, what is printed. Does not: putting the daemon together (`daemon.py`).
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from api import daemon, logs
+from api.settings import Address, LogFormat, LogLevel, ServeSettings
+from api.version import version
+from specs.document import validate_file
+from specs.errors import Problem
+from specs.model import WasmPlugin
+
+PREFIX: Final = "WASM_RECONCILER"
+FILE: Final = click.Path(dir_okay=False, path_type=Path)
+DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
+
+
+class _AddressType(click.ParamType[Address]):
+    """HOST:PORT."""
+
+    name = "host:port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        """The address, or a usage error that says what one looks like."""
+        if isinstance(value, Address):
+            return value
+        try:
+            return Address.parse(value)
+        except ValueError as ex:
+            self.fail(str(ex), param, ctx)
+
+
+def default_state() -> Path:
+    """`$XDG_STATE_HOME/wasm-reconciler`, or below `~/.local/state` where that is not set."""
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "wasm-reconciler"
+
+
+def _option(flag: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(flag, show_envvar=True, show_default=attributes.pop("show_default", True), **attributes)
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"wasm-reconciler {version()}")
+        ctx.exit()
+
+
+@click.group(context_settings={"max_content_width": 110})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
+def main() -> None:
+    """Say in files which WebAssembly plugins should run on this node; exactly those run."""
+
+
+@main.command(context_settings={"auto_envvar_prefix": PREFIX})
+@_option("--config", multiple=True, type=FILE, metavar="FILE", help="A config.json; may be given again.")
+@_option("--specs", multiple=True, type=DIRECTORY, metavar="DIR", help="A directory of spec files; may be given again.")
+@_option("--stores", type=FILE, metavar="FILE", help="Names the key-value stores that plugins may read.")
+@_option("--admin", type=_AddressType(), default="127.0.0.1:34998", metavar="HOST:PORT", help="The admin port.")
+@_option("--listen", type=_AddressType(), default="127.0.0.1:2045", metavar="HOST:PORT", help="The data plane.")
+@_option(
+    "--state",
+    type=DIRECTORY,
+    default=default_state,
+    show_default="$XDG_STATE_HOME/wasm-reconciler",
+    metavar="DIR",
+    help="The daemon's own directory: compiled modules, stores.",
+)
+@_option("--module-root", type=DIRECTORY, default=".", metavar="DIR", help="Where module paths start.")
+@_option("--log-level", type=click.Choice(LogLevel, case_sensitive=False), default="info", help="What is logged.")
+@_option("--log-format", type=click.Choice(LogFormat, case_sensitive=False), default="text", help="How it is logged.")
+def serve(**flags: Any) -> None:
+    """Run the plugins that the files ask for, until SIGTERM.
+
+    Each option can be given as an environment variable too, as shown; several paths are separated by ':'.
+    """
+    settings = ServeSettings(**flags)
+    logs.configure(settings.log_level, settings.log_format, sys.stderr)
+    sys.exit(daemon.run(settings))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+def validate(files: tuple[Path, ...]) -> None:
+    """Check spec files and config.json files, all of them, without running anything.
+
+    Prints every problem as FILE:LINE:COLUMN and exits with 1, or says how many plugins there are.
+    """
+    problems: list[Problem] = []
+    places: dict[str, str] = {}
+    for file in files:
+        documents, found = validate_file(file)
+        problems += found
+        for document in documents:
+            name = document.plugin.name
+            if name in places:
+                message = f"the name {name} is taken by {places[name]}; give one of them another name"
+                problems.append(Problem(message, str(file), document.line, 1))
+            else:
+                places[name] = f"{file}:{document.line}"
+    for problem in problems:
+        click.echo(problem, err=True)
+    if problems:
+        wrong = {problem.file for problem in problems}
+        click.echo(f"{_count(len(problems), 'problem')} in {_count(len(wrong), 'file')}", err=True)
+        sys.exit(1)
+    click.echo(f"{_count(len(places), 'plugin')}, all valid")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of a WasmPlugin, for editors and other checkers."""
+    described = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | WasmPlugin.model_json_schema()
+    click.echo(json.dumps(described, indent=2))

@@ -1,0 +1,17 @@
+"""The data plane: the listener that answers requests with pooled guests.
+
+    server.py       DataPlane: bind, the `data` thread and its event loop, drain, stop
+    http1.py        one HTTP/1.x connection: order, deadlines, back pressure, bytes of an answer
+    http1_reader.py bytes -> requests, bounded and strict (httptools); no sockets, no clock
+    exchange.py     one request's way, whatever the protocol: lease, wait, call, answer
+    routing.py      which route a request names
+    answers.py      what goes out: error bodies, and guests' answers made safe
+    threads.py      the threads that long guests run on
+    mailbox.py      how other threads reach the loop
+    connections.py  all open connections: their number, their deadlines, draining
+    listen.py       a listening socket, or a sentence that says why not
+    settings.py     the bounds
+
+Belongs here: everything between a client's bytes and `Dispatcher`. Does not: which instance answers, queues and
+limits of plugins (reconciler.host), and anything that changes desired state.
+"""

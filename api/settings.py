@@ -1,0 +1,66 @@
+"""What a daemon is told when it starts: plain values.
+
+Does not belong here: reading flags (`cli.py`), acting on them (`daemon.py`).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least serious lines that are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. Port 0 lets the system choose a free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """`HOST:PORT` or `[IPV6]:PORT`. ValueError for anything else."""
+        host, colon, port = text.rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        if not colon or not host or (":" in host and not bracketed):
+            raise ValueError(f"{text!r} is not HOST:PORT; write for example 127.0.0.1:34998 or [::1]:34998")
+        if not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"{text!r} has no port between 0 and 65535; write for example 127.0.0.1:34998")
+        return cls(host[1:-1] if bracketed else host, int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """All that `serve` needs.
+
+    `config` are the config.json files and `specs` the directories of spec files; either may be empty. `stores`
+    is the file that names key-value stores. `state` is the daemon's own directory. Module paths are relative to
+    `module_root` and may not leave it.
+    """
+
+    config: tuple[Path, ...]
+    specs: tuple[Path, ...]
+    stores: Path | None
+    admin: Address
+    listen: Address
+    state: Path
+    module_root: Path
+    log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.TEXT

@@ -1,0 +1,77 @@
+"""What happened, for people: a bounded list in which repeats are counted instead of repeated.
+
+An event is history, never state: nothing decides by reading it.
+"""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from reconciler.core.states import Reason
+
+KEPT: Final = 1000
+"""How many different events are remembered; the least recently seen go first."""
+
+
+log: Final = logging.getLogger("event")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to a plugin (or a source), `count` times between `first` and `last` (epoch seconds)."""
+
+    name: str
+    kind: str
+    reason: Reason
+    note: str
+    warning: bool
+    first: float
+    last: float
+    count: int = 1
+    number: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-able data."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "type": "Warning" if self.warning else "Normal",
+            "reason": str(self.reason),
+            "note": self.note,
+            "firstTimestamp": self.first,
+            "lastTimestamp": self.last,
+            "count": self.count,
+        }
+
+
+class EventLog:
+    """The recent events. Written by the control threads, read by the admin threads. `clock` gives epoch seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._events: OrderedDict[tuple[str, Reason, str], Event] = OrderedDict()
+        self._number = 0
+
+    def record(self, name: str, reason: Reason, note: str, *, warning: bool = False, kind: str = "WasmPlugin") -> None:
+        """Remember that this happened now."""
+        now, key = self._clock(), (name, reason, note)
+        with self._lock:
+            self._number += 1
+            before = self._events.pop(key, None)
+            if before is None:
+                event = Event(name, kind, reason, note, warning, now, now, 1, self._number)
+            else:
+                event = replace(before, last=now, count=before.count + 1, number=self._number)
+            self._events[key] = event
+            if len(self._events) > KEPT:
+                self._events.popitem(last=False)
+        log.log(logging.WARNING if warning else logging.INFO, "%s", note, extra={"reason": reason, "object": name})
+
+    def list(self) -> list[dict[str, Any]]:
+        """All remembered events, the oldest first."""
+        with self._lock:
+            return [event.to_dict() for event in self._events.values()]

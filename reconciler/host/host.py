@@ -1,0 +1,447 @@
+"""The pool host: the one object through which the control side and the data plane touch pools.
+
+`apply(actions)`, `observe(plugin)`, and the Dispatcher's `limits/acquire/abandon` with leases: plain picklable values
+in and out, so that the host can move to another process. Loading, starting and closing run as jobs on starter
+threads, one at a time for each pool; `apply` waits a moment for quick jobs, so that the usual change is one pass.
+
+One lock guards all pools and routes. It is held for bookkeeping only, never while a guest runs or a job works.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Final
+
+from reconciler.core.observed import Failure, ObservedPlugin
+from reconciler.core.plan import (
+    Action,
+    CloseFailed,
+    ConfigurePool,
+    CreatePool,
+    Outcome,
+    RemovePool,
+    ResizePool,
+    Serve,
+    Withdraw,
+)
+from reconciler.core.states import NextStep, PoolPhase, Reason
+from reconciler.host.chains import MAX_DEPTH, Chain, would_wait_for_ever
+from reconciler.host.invoke import QueueFull, RouteLimits, RouteUnknown, Unroutable, Waiter
+from reconciler.host.leases import PoolLease, ThreadWaiter
+from reconciler.host.modules import ModuleCache
+from reconciler.host.pool import Pool, Slot
+from reconciler.host.router import Expectation, Group, Router
+from reconciler.host.services import PluginServices
+from reconciler.host.timers import Timers
+from reconciler.wasm.kind import (
+    CallContext,
+    CompiledModule,
+    GuestFailed,
+    GuestKind,
+    KeyValueStore,
+    ModuleRefused,
+    ModuleShape,
+    Request,
+    Response,
+)
+
+STARTERS: Final = 16
+"""Threads that load modules, start and close instances; one bad plugin holds one of them, for its startTimeout."""
+
+MOMENT: Final = 0.005
+"""Seconds that `apply` waits for the jobs it began."""
+
+
+class PoolHost:
+    """Pools of instances, by plugin and revision. `clock` gives monotonic seconds, `changed(plugin)` asks for a pass."""
+
+    def __init__(
+        self,
+        *,
+        modules: ModuleCache,
+        choose_kind: Callable[[ModuleShape, str], GuestKind],
+        find_store: Callable[[str], KeyValueStore | None],
+        clock: Callable[[], float],
+        changed: Callable[[str], None],
+    ) -> None:
+        self._modules = modules
+        self._choose_kind = choose_kind
+        self._find_store = find_store
+        self._clock = clock
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._settled = threading.Condition(self._lock)
+        self._pools: dict[str, dict[str, Pool]] = {}
+        self._router = Router()
+        self._leases: dict[Pool, set[PoolLease]] = {}
+        self._starters = ThreadPoolExecutor(STARTERS, thread_name_prefix="starter")
+        self._timers = Timers(self._tick_due, clock)
+        self._closed = False
+
+    # ---- the control side
+
+    def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
+        """Do, or begin, what was decided. What takes longer than a moment goes on; its end asks for a pass."""
+        touched: list[Pool] = []
+        outcomes = tuple(self._do(action, touched) for action in actions)
+        deadline = self._clock() + MOMENT
+        with self._settled:
+            while any(pool.job_running for pool in touched):
+                left = deadline - self._clock()
+                if left <= 0 or not self._settled.wait(left):
+                    break
+            for pool in touched:
+                pool.report_end = pool.job_running
+        return outcomes
+
+    def observe(self, plugin: str) -> ObservedPlugin:
+        """What there is of a plugin."""
+        with self._lock:
+            pools = self._pools.get(plugin, {})
+            return ObservedPlugin(plugin, tuple(pool.observe() for pool in pools.values()))
+
+    def plugins(self) -> tuple[str, ...]:
+        """The plugins that have a pool."""
+        with self._lock:
+            return tuple(self._pools)
+
+    def expect(self, plugin: str, expectation: Expectation | None) -> None:
+        """A plugin is desired (or, with None, no longer): requests on its route wait for it."""
+        with self._lock:
+            orphans = self._router.expect(plugin, expectation)
+        _refuse(orphans)
+
+    def close(self) -> None:
+        """Close every instance that no request uses, and end the starter threads. Idempotent."""
+        with self._lock:
+            self._closed = True
+            pools = [pool for pools in self._pools.values() for pool in pools.values()]
+        self._timers.close()
+        for pool in pools:
+            self._do(RemovePool(pool.plugin, pool.revision), [])
+        self._starters.shutdown(wait=True)
+
+    def _do(self, action: Action, touched: list[Pool]) -> Outcome:
+        with self._lock:
+            pool = self._pools.get(action.plugin, {}).get(action.revision)
+            if isinstance(action, CreatePool):
+                pool = pool or self._create(action, touched)
+                orphans: list[Waiter] = []
+            elif pool is None:
+                return Outcome(action, Failure(Reason.INTERNAL, "there is no such pool", NextStep.RETRY))
+            else:
+                orphans = self._change(action, pool, touched)
+        _refuse(orphans)
+        if pool.serving:
+            self._grant(pool)
+        return Outcome(action)
+
+    def _create(self, action: CreatePool, touched: list[Pool]) -> Pool:
+        pool = Pool(action.revision, action.spec, action.settings, self._clock)
+        pool.target = action.instances
+        self._pools.setdefault(action.plugin, {})[action.revision] = pool
+        self._leases[pool] = set()
+        self._begin_job(pool, touched)
+        return pool
+
+    def _change(self, action: Action, pool: Pool, touched: list[Pool]) -> list[Waiter]:
+        """Everything but CreatePool. Returns who waits for a route that is gone."""
+        orphans: list[Waiter] = []
+        if isinstance(action, ResizePool):
+            pool.target = action.instances
+            if pool.phase is PoolPhase.FAILED:
+                pool.phase = PoolPhase.LOADING if pool.prepared is None else PoolPhase.STARTING
+            self._begin_job(pool, touched)
+        elif isinstance(action, CloseFailed):
+            self._begin_job(pool)
+        elif isinstance(action, ConfigurePool):
+            if pool.serving and action.settings.route != pool.settings.route:
+                orphans = self._router.leave(pool)
+                pool.settings = action.settings
+                self._router.join(pool)
+            pool.settings = action.settings
+        elif isinstance(action, Serve):
+            self._serve(pool)
+        elif isinstance(action, Withdraw):
+            orphans = self._withdraw(pool)
+        elif isinstance(action, RemovePool):
+            orphans = self._withdraw(pool)
+            pool.removed = True
+            self._forget(pool)
+            self._begin_job(pool)
+        return orphans
+
+    def _serve(self, pool: Pool) -> None:
+        """Switch a plugin's traffic: the new pool joins before the old one leaves, so the route is never empty."""
+        if pool.serving:
+            return
+        self._router.join(pool)
+        pool.serving = pool.served = True
+        pool.draining_since = None
+        for other in self._pools[pool.plugin].values():
+            if other is not pool and other.serving:
+                self._withdraw(other)
+
+    def _withdraw(self, pool: Pool) -> list[Waiter]:
+        if pool.draining_since is None:
+            pool.draining_since = self._clock()
+        pool.target = 0
+        orphans = self._router.leave(pool) if pool.serving else []
+        pool.serving = False
+        self._begin_job(pool)
+        return orphans
+
+    def _forget(self, pool: Pool) -> None:
+        revisions = self._pools.get(pool.plugin, {})
+        if revisions.get(pool.revision) is pool:
+            del revisions[pool.revision]
+            if not revisions:
+                del self._pools[pool.plugin]
+
+    # ---- jobs: load, start, close. One at a time for each pool.
+
+    def _begin_job(self, pool: Pool, touched: list[Pool] | None = None) -> None:
+        """See to it that a job works on the pool. Its end asks for a pass, unless `apply` waits for it (`touched`)."""
+        if touched is not None:
+            touched.append(pool)
+        pool.report_end = touched is None
+        if pool.job_running or (self._closed and not pool.removed):
+            return
+        pool.job_running = True
+        self._starters.submit(self._job, pool)
+
+    def _job(self, pool: Pool) -> None:
+        while self._job_step(pool):
+            pass
+        with self._settled:
+            report = pool.report_end
+            self._settled.notify_all()
+        if report and not pool.removed:
+            self._changed(pool.plugin)
+
+    def _job_step(self, pool: Pool) -> bool:
+        """One thing that the pool lacks or has too much of. False when there is nothing; then the job is over."""
+        with self._lock:
+            closing, pool.spent = pool.spent + pool.take_surplus(), []
+            load = pool.prepared is None and not pool.removed and pool.phase is PoolPhase.LOADING
+            missing = 0 if pool.prepared is None or pool.removed else pool.target - len(pool.idle) - pool.busy
+            start = missing > 0 and pool.phase is not PoolPhase.FAILED
+            finish = pool.removed and not pool.busy and not closing
+            if not (closing or load or start):
+                if not finish and pool.phase is PoolPhase.STARTING:
+                    pool.phase = PoolPhase.IDLE
+                pool.job_running = finish
+            elif start:
+                pool.phase = PoolPhase.STARTING
+        for slot in closing:
+            slot.instance.close()
+        if closing:
+            return True
+        if load:
+            self._load(pool)
+        elif start:
+            self._start(pool)
+        elif finish:
+            self._free(pool)
+        return load or start
+
+    def _load(self, pool: Pool) -> None:
+        metered = pool.spec.limits.fuel is not None
+        module: CompiledModule | None = None
+        try:
+            module, from_cache = self._modules.acquire(pool.spec.module, metered=metered)
+            kind = self._choose_kind(module.shape, pool.spec.abi)
+            services = PluginServices(pool.spec, self._find_store, self._invoke)
+            prepared = kind.prepare(module, pool.spec, services)
+        except ModuleRefused as refused:
+            if module is not None:
+                self._modules.release(pool.spec.module, metered=metered)
+            with self._lock:
+                pool.start_failed(refused.failure)
+            return
+        with self._lock:
+            pool.prepared = prepared
+            pool.guest = replace(prepared.info, from_cache=from_cache)
+            pool.phase = PoolPhase.STARTING
+
+    def _start(self, pool: Pool) -> None:
+        """One more instance."""
+        assert pool.prepared is not None
+        try:
+            slot = Slot(pool.prepared.start())
+        except GuestFailed as failed:
+            with self._lock:
+                pool.start_failed(failed.failure)
+            return
+        with self._lock:
+            if pool.guest is not None and pool.guest.route_id != pool.prepared.info.route_id:
+                self._learn_route_id(pool, pool.prepared.info.route_id)
+            pool.started(slot)
+            self._plan_tick(pool, slot)
+            waited_for = pool.serving
+        if waited_for:
+            self._grant(pool)
+
+    def _learn_route_id(self, pool: Pool, route_id: str) -> None:
+        """The first instance told what the module calls itself; from then on that reaches it too."""
+        if pool.serving:
+            self._router.leave(pool)
+        if pool.guest is not None:
+            pool.guest = replace(pool.guest, route_id=route_id)
+        if pool.serving:
+            self._router.join(pool)
+
+    def _free(self, pool: Pool) -> None:
+        """The last of a removed pool."""
+        if pool.prepared is not None:
+            pool.prepared.close()
+            pool.prepared = None
+            self._modules.release(pool.spec.module, metered=pool.spec.limits.fuel is not None)
+        with self._lock:
+            pool.job_running = False
+            self._leases.pop(pool, None)
+
+    # ---- the data plane
+
+    def limits(self, route: str) -> RouteLimits:
+        """The bounds of a route. Raises RouteUnknown."""
+        with self._lock:
+            group = self._router.group(route)
+            return RouteLimits(group.request_bytes, group.queue_timeout)
+
+    def acquire(self, route: str, waiter: Waiter) -> PoolLease | None:
+        """An idle instance now; or None, and the waiter is queued. Raises Unroutable."""
+        with self._lock:
+            group = self._router.group(route)
+            lease = self._take(group, Chain(), 0)
+            if lease is None:
+                self._router.line_up(group, waiter)
+            return lease
+
+    def abandon(self, route: str, waiter: Waiter) -> bool:
+        """Leave the queue. False if it was left already: then the waiter is told, or is just about to be."""
+        with self._lock:
+            return self._router.step_out(route, waiter)
+
+    def _take(self, group: Group, chain: Chain, depth: int) -> PoolLease | None:
+        pool = group.pick()
+        if pool is None:
+            return None
+        lease = PoolLease(self, pool, pool.take(), chain, depth)
+        self._leases[pool].add(lease)
+        return lease
+
+    def give_back(self, lease: PoolLease, failure: Failure | None, seconds: float) -> None:
+        """A lease's call ended (`seconds` it took; `failure` if the instance is spoilt)."""
+        pool = lease.pool
+        granted: tuple[Waiter, PoolLease] | None = None
+        with self._lock:
+            self._leases[pool].discard(lease)
+            idle = pool.give_back(lease.slot, failure, seconds)
+            if idle:
+                self._plan_tick(pool, lease.slot)
+            if idle and pool.serving:
+                granted = self._next_waiter(pool)
+            elif pool.removed:
+                self._begin_job(pool)
+        if granted is not None:
+            granted[0].granted(granted[1])
+        elif not idle and not pool.removed:
+            self._changed(pool.plugin)
+
+    def _grant(self, pool: Pool) -> None:
+        """Give idle instances of a pool to those who wait on its route."""
+        while True:
+            with self._lock:
+                granted = self._next_waiter(pool) if pool.serving else None
+            if granted is None:
+                return
+            granted[0].granted(granted[1])
+
+    def _next_waiter(self, pool: Pool) -> tuple[Waiter, PoolLease] | None:
+        group = self._router.group(pool.settings.route)
+        if not group.waiting or not pool.idle:
+            return None
+        waiter, _ = group.waiting.popitem(last=False)
+        chain, depth = (waiter.chain, waiter.depth) if isinstance(waiter, ThreadWaiter) else (Chain(), 0)
+        chain.waiting_for = None
+        lease = PoolLease(self, pool, pool.take(), chain, depth)
+        self._leases[pool].add(lease)
+        return waiter, lease
+
+    # ---- guests that asked for ticks
+
+    def _plan_tick(self, pool: Pool, slot: Slot) -> None:
+        period = slot.instance.tick_period
+        if period is not None and not slot.tick_due:
+            slot.tick_due = True
+            self._timers.schedule(pool, slot, period)
+
+    def _tick_due(self, pool: Pool, slot: Slot) -> None:
+        """An instance's tick is due: call it if it is idle, else after its request. On the timer thread."""
+        with self._lock:
+            slot.tick_due = False
+            if slot.gone or pool.removed or self._closed:
+                return
+            if not pool.take_this(slot):
+                self._plan_tick(pool, slot)
+                return
+            lease = PoolLease(self, pool, slot, Chain(), 0)
+            self._leases[pool].add(lease)
+            self._starters.submit(_tick, lease)
+
+    # ---- calls on the calling thread
+
+    def invoke(self, request: Request, timeout: float = 60.0) -> Response:
+        """Answer a request on this thread, waiting for an instance if need be. Raises Unroutable, GuestFailed."""
+        lease = self._wait_for_lease(request.route, Chain(), 0, self._clock() + timeout)
+        return lease.call(request)
+
+    def _invoke(self, request: Request, call: CallContext) -> Response:
+        """A guest calls another plugin."""
+        caller = call.chain
+        assert isinstance(caller, PoolLease)
+        if caller.depth + 1 >= MAX_DEPTH:
+            raise GuestFailed(Failure(Reason.POLICY_DENIED, f"guests call each other {MAX_DEPTH} deep"), fatal=False)
+        try:
+            lease = self._wait_for_lease(request.route, caller.chain, caller.depth + 1, call.deadline)
+        except Unroutable as error:
+            raise GuestFailed(Failure(Reason.NOT_FOUND, str(error)), fatal=False) from None
+        return lease.call(request, deadline=call.deadline)
+
+    def _wait_for_lease(self, route: str, chain: Chain, depth: int, deadline: float) -> PoolLease:
+        waiter = ThreadWaiter(chain, depth)
+        with self._lock:
+            group = self._router.group(route)
+            lease = self._take(group, chain, depth)
+            if lease is not None:
+                return lease
+            chain.waiting_for = group
+            if depth and would_wait_for_ever(group, chain, self._leases):
+                chain.waiting_for = None
+                raise Unroutable(f"route {route!r} is busy with calls that wait for this one")
+            try:
+                self._router.line_up(group, waiter)
+            except Unroutable:
+                chain.waiting_for = None
+                raise
+            wait = min(deadline - self._clock(), group.queue_timeout)
+        if not waiter.told_within(wait):
+            with self._lock:
+                chain.waiting_for = None
+                gave_up = self._router.step_out(route, waiter)
+            if gave_up:
+                raise QueueFull(f"no instance of route {route!r} was free within {max(0.0, wait):.2f} s")
+        return waiter.outcome()
+
+
+def _tick(lease: PoolLease) -> None:
+    with contextlib.suppress(GuestFailed):  # the instance is spent then, and that shows
+        lease.tick()
+
+
+def _refuse(waiters: Iterable[Waiter]) -> None:
+    for waiter in waiters:
+        waiter.refused(RouteUnknown("the plugin was uninstalled while the request waited"))

@@ -1,0 +1,114 @@
+"""The right to call one instance once, and waiting for it on a thread."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+from reconciler.core.observed import Failure
+from reconciler.core.states import Reason
+from reconciler.host.chains import Chain
+from reconciler.host.invoke import Lease, Unroutable
+from reconciler.host.pool import Pool, Slot
+from reconciler.wasm.kind import CallContext, GuestFailed, Request, Response
+
+Answer = TypeVar("Answer")
+
+_UNFINISHED: Final = Failure(Reason.INTERNAL, "the host failed while it called the guest")
+
+
+class Keeper(Protocol):
+    """Who takes leases back."""
+
+    def give_back(self, lease: "PoolLease", failure: Failure | None, seconds: float) -> None:
+        """A lease's call ended."""
+
+
+class PoolLease:
+    """A Lease on an instance of a pool. `chain` and `depth` tell which calls led to it."""
+
+    __slots__ = ("_ended", "_keeper", "chain", "depth", "inline", "pool", "slot")
+
+    def __init__(self, keeper: Keeper, pool: Pool, slot: Slot, chain: Chain, depth: int) -> None:
+        self._keeper = keeper
+        self._ended = False
+        self.pool = pool
+        self.slot = slot
+        self.chain = chain
+        self.depth = depth
+        self.inline = pool.inline
+
+    @property
+    def plugin(self) -> str:
+        """The plugin's name."""
+        return self.pool.plugin
+
+    @property
+    def revision(self) -> str:
+        """The revision that answers."""
+        return self.pool.revision
+
+    def call(self, request: Request, deadline: float | None = None) -> Response:
+        """Run the guest on this thread, within its timeout and `deadline` (monotonic seconds). Raises GuestFailed."""
+        return self._run(lambda context: self.slot.instance.handle(request, context), deadline, request.request_id)
+
+    def tick(self) -> None:
+        """Let the guest do its timer work on this thread, within its timeout. Raises GuestFailed."""
+        self._run(self.slot.instance.tick, None, "")
+
+    def _run(self, guest: Callable[[CallContext], Answer], deadline: float | None, request_id: str) -> Answer:
+        """Whatever happens in the guest, the instance goes back, spoilt or not."""
+        began = time.monotonic()
+        until = began + self.pool.spec.limits.timeout
+        if deadline is not None and deadline < until:
+            until = deadline
+        failure: Failure | None = _UNFINISHED
+        try:
+            answer = guest(CallContext(until, self, request_id))
+            failure = None
+            return answer
+        except GuestFailed as failed:
+            failure = failed.failure if failed.fatal else None
+            raise
+        finally:
+            self._ended = True
+            self._keeper.give_back(self, failure, time.monotonic() - began)
+
+    def cancel(self) -> None:
+        """Give it back uncalled. Idempotent, and harmless after `call`."""
+        if not self._ended:
+            self._ended = True
+            self._keeper.give_back(self, None, 0.0)
+
+
+class ThreadWaiter:
+    """A Waiter that blocks its thread."""
+
+    def __init__(self, chain: Chain, depth: int) -> None:
+        self.chain = chain
+        self.depth = depth
+        self._told = threading.Event()
+        self._lease: Lease | None = None
+        self._error: Unroutable | None = None
+
+    def granted(self, lease: Lease) -> None:
+        """An instance is there."""
+        self._lease = lease
+        self._told.set()
+
+    def refused(self, error: Unroutable) -> None:
+        """There will be none."""
+        self._error = error
+        self._told.set()
+
+    def told_within(self, seconds: float) -> bool:
+        """Block until told, at most so long."""
+        return self._told.wait(max(0.0, seconds))
+
+    def outcome(self) -> PoolLease:
+        """Block for what was said. Raises Unroutable when refused."""
+        self._told.wait()
+        if self._error is not None:
+            raise self._error
+        assert isinstance(self._lease, PoolLease)
+        return self._lease

@@ -1,0 +1,164 @@
+"""Which instance answers a request: routes, the pools behind them, and who waits.
+
+A route's group holds the serving pools of all plugins that name it. Traffic goes in proportion to ready instances,
+to an idle one first; where all are busy, requests wait in one line per route. Called with the host's lock held.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reconciler.host.invoke import QueueFull, RouteUnavailable, RouteUnknown, Waiter
+from reconciler.host.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A plugin that is desired on a route, whether or not it runs yet. Bytes and seconds."""
+
+    route: str
+    queue: int
+    queue_timeout: float
+    request_bytes: int
+    instances: int
+
+
+class Group:
+    """Everything behind one route."""
+
+    __slots__ = ("expected", "name", "pools", "waiting")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.expected: dict[str, Expectation] = {}
+        self.pools: list[Pool] = []
+        self.waiting: OrderedDict[Waiter, None] = OrderedDict()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody expects or serves the route."""
+        return not self.expected and not self.pools
+
+    @property
+    def queue(self) -> int:
+        """How many may wait: what the group's plugins allow together."""
+        declared = {pool.plugin: pool.settings.queue for pool in self.pools}
+        declared.update((name, expectation.queue) for name, expectation in self.expected.items())
+        return sum(declared.values())
+
+    @property
+    def queue_timeout(self) -> float:
+        """Seconds that one may wait: the longest that a plugin of the group allows."""
+        times = [pool.settings.queue_timeout for pool in self.pools]
+        return max(times + [expectation.queue_timeout for expectation in self.expected.values()], default=0.0)
+
+    @property
+    def request_bytes(self) -> int:
+        """The largest body that a plugin of the group takes."""
+        sizes = [pool.spec.limits.request_bytes for pool in self.pools]
+        return max(sizes + [expectation.request_bytes for expectation in self.expected.values()], default=0)
+
+    def pick(self) -> Pool | None:
+        """The pool whose idle instance answers next; None where all are busy.
+
+        Smooth weighted round robin over the pools that have an idle instance: shares follow ready instances exactly.
+        """
+        pools = self.pools
+        if len(pools) == 1:
+            return pools[0] if pools[0].idle else None
+        best, total = None, 0
+        for pool in pools:
+            if pool.idle:
+                weight = pool.ready
+                pool.credit += weight
+                total += weight
+                if best is None or pool.credit > best.credit:
+                    best = pool
+        if best is not None:
+            best.credit -= total
+        return best
+
+
+class Router:
+    """All routes. Guarded by the host's lock."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, Group] = {}
+        self._expected: dict[str, Expectation] = {}
+        self._aliases: dict[str, dict[Pool, None]] = {}
+
+    def group(self, route: str) -> Group:
+        """The group of a route, or of the id that a serving module calls itself. Raises RouteUnknown."""
+        group = self._groups.get(route) or self._named(route)
+        if group is None:
+            raise RouteUnknown(f"no plugin answers on route {route!r}")
+        return group
+
+    def routes(self) -> Iterable[str]:
+        """The names of all routes."""
+        return tuple(self._groups)
+
+    def expect(self, plugin: str, expectation: Expectation | None) -> list[Waiter]:
+        """A plugin is (or, with None, no longer) desired. Returns who waits for a route that is gone."""
+        before = self._expected.pop(plugin, None)
+        if expectation is not None:
+            self._expected[plugin] = expectation
+            self._group(expectation.route).expected[plugin] = expectation
+        if before is None or (expectation is not None and expectation.route == before.route):
+            return []
+        old = self._groups[before.route]
+        old.expected.pop(plugin, None)
+        return self._drop_if_empty(old)
+
+    def join(self, pool: Pool) -> None:
+        """A pool takes traffic on its route from now on."""
+        self._group(pool.settings.route).pools.append(pool)
+        if pool.guest is not None and pool.guest.route_id:
+            self._aliases.setdefault(pool.guest.route_id, {})[pool] = None
+
+    def leave(self, pool: Pool) -> list[Waiter]:
+        """A pool takes no traffic any more. Returns who waits for a route that is gone."""
+        if pool.guest is not None and pool.guest.route_id in self._aliases:
+            self._aliases[pool.guest.route_id].pop(pool, None)
+            if not self._aliases[pool.guest.route_id]:
+                del self._aliases[pool.guest.route_id]
+        group = self._groups.get(pool.settings.route)
+        if group is None or pool not in group.pools:
+            return []
+        group.pools.remove(pool)
+        pool.credit = 0
+        return self._drop_if_empty(group)
+
+    def line_up(self, group: Group, waiter: Waiter) -> None:
+        """Wait for an instance. Raises QueueFull, RouteUnavailable."""
+        if all(expectation.instances == 0 for expectation in group.expected.values()) and not any(
+            pool.target for pool in group.pools
+        ):
+            raise RouteUnavailable(f"route {group.name!r} is scaled to zero")
+        if len(group.waiting) >= group.queue:
+            raise QueueFull(f"all instances of route {group.name!r} are busy and {len(group.waiting)} requests wait")
+        group.waiting[waiter] = None
+
+    def step_out(self, route: str, waiter: Waiter) -> bool:
+        """Wait no longer. Whether the waiter stood in the line."""
+        group = self._groups.get(route) or self._named(route)
+        return group is not None and waiter in group.waiting and group.waiting.pop(waiter) is None
+
+    def _named(self, route_id: str) -> Group | None:
+        """The group of the first pool whose module calls itself so."""
+        named = self._aliases.get(route_id)
+        return self._groups.get(next(iter(named)).settings.route) if named else None
+
+    def _group(self, route: str) -> Group:
+        group = self._groups.get(route)
+        if group is None:
+            group = self._groups[route] = Group(route)
+        return group
+
+    def _drop_if_empty(self, group: Group) -> list[Waiter]:
+        if not group.empty:
+            return []
+        del self._groups[group.name]
+        waiting = list(group.waiting)
+        group.waiting.clear()
+        return waiting

@@ -1,0 +1,46 @@
+"""What the host offers to the guests of one plugin: its log, the stores it may read, calls of other plugins."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from reconciler.core.revision import InstanceSpec
+from reconciler.wasm.kind import CallContext, KeyValueStore, Request, Response
+from specs.layotto import ANY_STORE
+
+LEVELS: Final[tuple[int, ...]] = (
+    logging.DEBUG,  # trace
+    logging.DEBUG,
+    logging.INFO,
+    logging.WARNING,
+    logging.ERROR,
+    logging.CRITICAL,
+)
+"""proxy-wasm's log levels, as logging's."""
+
+Invoke = Callable[[Request, CallContext], Response]
+"""A call of another plugin; raises GuestFailed."""
+
+GUEST_LOGGER: Final = "guest"
+"""The logger that carries what guests say; records have `plugin` and `request_id`."""
+
+
+class PluginServices:
+    """GuestServices for one InstanceSpec; a store that its capabilities do not name is not there."""
+
+    def __init__(self, spec: InstanceSpec, find_store: Callable[[str], KeyValueStore | None], invoke: Invoke) -> None:
+        self._plugin = spec.plugin
+        self._stores: Mapping[str, None] = dict.fromkeys(spec.stores)
+        self._find_store = find_store
+        self._log = logging.getLogger(GUEST_LOGGER)
+        self.invoke = invoke
+
+    def log(self, level: int, message: str, request_id: str = "") -> None:
+        """Write a guest's line to the plugin's log."""
+        severity = LEVELS[level] if 0 <= level < len(LEVELS) else logging.INFO
+        if self._log.isEnabledFor(severity):
+            self._log.log(severity, "%s", message, extra={"plugin": self._plugin, "request_id": request_id})
+
+    def store(self, name: str) -> KeyValueStore | None:
+        """A state store that the plugin may read."""
+        return self._find_store(name) if name in self._stores or ANY_STORE in self._stores else None

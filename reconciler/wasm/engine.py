@@ -1,0 +1,194 @@
+"""The engine: how wasmtime is configured, how bytes become modules, how its errors become failures.
+
+Belongs here: configuration, compiling, what a module looks like from outside, stores with limits. Does not: calling
+a guest (ffi.py, the kinds), where modules come from and the AOT cache (reconciler.host.modules).
+
+Two engines are kept, each made when first needed: counting fuel slows all code down, so only modules whose plugin
+sets `limits.fuel` are compiled for it ("metered").
+"""
+
+import hashlib
+import platform
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Final
+
+import wasmtime
+
+from reconciler.core.observed import Failure
+from reconciler.core.revision import InstanceLimits
+from reconciler.core.states import NextStep, Reason
+from reconciler.wasm.ffi.fast import FastFfi
+from reconciler.wasm.ffi.safe import SafeFfi
+from reconciler.wasm.ffi.seam import Ffi
+from reconciler.wasm.kind import ExportShape, ImportShape, ModuleRefused, ModuleShape
+from reconciler.wasm.ticker import EpochTicker
+
+WASM_STACK: Final = 384 * 1024
+"""Bytes of native stack for one guest. Guests call guests on one thread of 8 MiB, at most 16 deep."""
+
+_SETTINGS: Final = "epoch,reftypes,component-model,one-memory,fixed-base,stack384k,v1"
+"""Names the configuration in the fingerprint: change it with _config."""
+
+_MAGIC: Final = b"\0asm"
+_COMPONENT_LAYER: Final = b"\x01\x00"
+_TABLES: Final = 4
+_TABLE_FLOOR: Final = 16_384
+
+
+def _config(metered: bool) -> wasmtime.Config:
+    config = wasmtime.Config()
+    config.epoch_interruption = True
+    config.consume_fuel = metered
+    config.parallel_compilation = True
+    config.memory_init_cow = True
+    config.max_wasm_stack = WASM_STACK
+    config.wasm_component_model = True
+    # The limiter bounds each memory by itself; with one memory that is the bound on the instance.
+    config.wasm_multi_memory = False
+    # A memory's base never moves, so a view of it stays good while it grows (ffi.memory).
+    config.memory_may_move = False
+    return config
+
+
+class CompiledModule:
+    """A module in machine code, shared by the pools that run it. `module` is None for a component."""
+
+    __slots__ = ("digest", "metered", "module", "shape")
+
+    def __init__(self, module: wasmtime.Module | None, shape: ModuleShape, digest: str, metered: bool) -> None:
+        self.module = module
+        self.shape = shape
+        self.digest = digest
+        self.metered = metered
+
+    def close(self) -> None:
+        """Free it. Idempotent."""
+        if self.module is not None:
+            self.module.close()
+
+
+class Engine:
+    """wasmtime, narrowed to what guests here need. Safe to use from several threads; close() ends it."""
+
+    def __init__(self, ffi: Ffi | None = None) -> None:
+        self.ffi: Ffi = ffi if ffi is not None else _choose_ffi()
+        self.ticker = EpochTicker(self._advance)
+        self._lock = threading.Lock()
+        self._engines: dict[bool, wasmtime.Engine] = {}
+        system = f"{platform.system()}-{platform.machine()}".lower()
+        settings = hashlib.sha256(_SETTINGS.encode()).hexdigest()[:8]
+        self.fingerprint = f"wasmtime-{version('wasmtime')}-{system}-{settings}"
+
+    def native(self, metered: bool) -> wasmtime.Engine:
+        """The wasmtime engine of a variant, made when first asked for."""
+        engine = self._engines.get(metered)
+        if engine is not None:
+            return engine
+        with self._lock:
+            if metered not in self._engines:
+                self._engines[metered] = wasmtime.Engine(_config(metered))
+            return self._engines[metered]
+
+    def compile(self, wasm: bytes, *, digest: str = "", metered: bool = False) -> CompiledModule:
+        """Compile a module: binary, or text (WAT). `digest` is computed where it is not given.
+
+        A component is recognised and told by its shape; it is not compiled. Raises ModuleRefused.
+        """
+        digest = digest or f"sha256:{hashlib.sha256(wasm).hexdigest()}"
+        try:
+            binary = _binary(wasm)
+            if binary[6:8] == _COMPONENT_LAYER:
+                return CompiledModule(None, ModuleShape(component=True), digest, metered)
+            module = wasmtime.Module(self.native(metered), binary)
+        except wasmtime.WasmtimeError as error:
+            raise ModuleRefused(Failure(Reason.COMPILE_FAILED, _take_message(error), NextStep.STALL)) from None
+        return CompiledModule(module, _shape(module), digest, metered)
+
+    def serialize(self, module: CompiledModule) -> bytes:
+        """The machine code, for the AOT cache; empty for a component."""
+        return b"" if module.module is None else bytes(module.module.serialize())
+
+    def deserialize(self, data: bytes | memoryview, *, digest: str, metered: bool = False) -> CompiledModule:
+        """Load what serialize() gave. The caller vouches for the bytes: they become machine code.
+
+        Raises ModuleRefused where they are of another version or configuration.
+        """
+        try:
+            module = wasmtime.Module.deserialize(self.native(metered), bytes(data))
+        except wasmtime.WasmtimeError as error:
+            raise ModuleRefused(Failure(Reason.COMPILE_FAILED, _take_message(error), NextStep.RETRY)) from None
+        return CompiledModule(module, _shape(module), digest, metered)
+
+    def store(self, metered: bool, limits: InstanceLimits) -> wasmtime.Store:
+        """A new store within the limits. Its first call must set an epoch deadline, and fuel where metered."""
+        store = wasmtime.Store(self.native(metered))
+        store.set_limits(
+            memory_size=limits.memory,
+            table_elements=max(_TABLE_FLOOR, limits.memory // 64),
+            instances=1,
+            tables=_TABLES,
+            memories=1,
+        )
+        return store
+
+    @contextmanager
+    def probe(self, metered: bool) -> Iterator[wasmtime.Store]:
+        """A store for asking a linker what it has; closed afterwards."""
+        store = wasmtime.Store(self.native(metered))
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def close(self) -> None:
+        """Stop the clock and free the engines; every module and store is closed before. Idempotent."""
+        self.ticker.close()
+        with self._lock:
+            engines = list(self._engines.values())
+            self._engines.clear()
+        for engine in engines:
+            engine.close()
+
+    def _advance(self) -> None:
+        for engine in list(self._engines.values()):
+            engine.increment_epoch()
+
+
+def _choose_ffi() -> Ffi:
+    """The fast way where the installed package is the one it was written for, else the safe one."""
+    return SafeFfi() if FastFfi.unfit() else FastFfi()
+
+
+def _binary(wasm: bytes) -> bytes:
+    """The module as binary: WAT is translated, anything else that is not wasm is refused."""
+    if wasm.startswith(_MAGIC):
+        return wasm
+    if wasm.lstrip()[:1] in (b"(", b";"):
+        return bytes(wasmtime.wat2wasm(wasm))
+    start = wasm[:4].hex(" ") or "nothing"
+    raise ModuleRefused(
+        Failure(Reason.COMPILE_FAILED, f"this is not wasm: it starts with {start}, not 00 61 73 6d", NextStep.STALL)
+    )
+
+
+def _shape(module: wasmtime.Module) -> ModuleShape:
+    imports = tuple(ImportShape(item.module, item.name or "", *_extern(item.type)) for item in module.imports)
+    exports = {item.name: ExportShape(item.name, *_extern(item.type)) for item in module.exports}
+    return ModuleShape(imports, exports)
+
+
+def _extern(kind: object) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """The kind of an import or export and, for a function, its parameters and results."""
+    if isinstance(kind, wasmtime.FuncType):
+        return "func", tuple(map(str, kind.params)), tuple(map(str, kind.results))
+    names = {wasmtime.MemoryType: "memory", wasmtime.TableType: "table", wasmtime.GlobalType: "global"}
+    return names.get(type(kind), "other"), (), ()
+
+
+def _take_message(error: wasmtime.WasmtimeError) -> str:
+    """The engine's words; the error is freed."""
+    with error:
+        return str(error).strip()

@@ -1,0 +1,224 @@
+"""The boundary over the C API, unchecked: what is passed must have the types that were declared."""
+
+import ctypes
+import logging
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Final
+
+import wasmtime
+from wasmtime import _ffi as native
+
+from reconciler.wasm.ffi.memory import GuestMemory, OutOfBoundsError
+from reconciler.wasm.ffi.seam import Guest, GuestError, HostFunction, Signature, func_type
+
+logger: Final = logging.getLogger(__name__)
+_WRITTEN_FOR: Final = "50."
+_SLOT: Final = 16
+"""Bytes of a wasmtime_val_raw_t."""
+_WORDS: Final = _SLOT // 4
+_MAX_PARAMS: Final = 16
+_FUNC: Final = 16
+"""Bytes of a wasmtime_func_t."""
+_PACK: Final = tuple(struct.Struct("<" + "I12x" * count).pack_into for count in range(_MAX_PARAMS + 1))
+"""Puts that many 32-bit arguments into value slots."""
+
+
+class FastFfi:
+    """The C API, unchecked: what is passed must have the types that were declared."""
+
+    name = "fast"
+
+    def __init__(self) -> None:
+        path = native.dll._name
+        releasing, holding = ctypes.CDLL(path), ctypes.PyDLL(path)
+        word = ctypes.c_void_p
+        # Without declared argument types, and with pointers made once by byref, ctypes converts nothing: a third of
+        # the time of a call.
+        self.call = releasing.wasmtime_func_call_unchecked
+        self.call.restype = ctypes.c_size_t
+        # These only read or write a field of the store: letting other threads run meanwhile would cost more.
+        self.measure = ctypes.PYFUNCTYPE(ctypes.c_size_t, word, word)(("wasmtime_memory_data_size", holding))
+        self.deadline = ctypes.PYFUNCTYPE(None, word, ctypes.c_uint64)(("wasmtime_context_set_epoch_deadline", holding))
+        self._callback_type = ctypes.CFUNCTYPE(
+            ctypes.c_size_t, word, word, ctypes.POINTER(ctypes.c_uint32), ctypes.c_size_t
+        )
+        text, size = ctypes.c_char_p, ctypes.c_size_t
+        self._define = ctypes.CFUNCTYPE(word, word, text, size, text, size, word, self._callback_type, word, word)(
+            ("wasmtime_linker_define_func_unchecked", releasing)
+        )
+
+    @staticmethod
+    def unfit() -> str:
+        """Why the installed package cannot be used this way; empty where it can."""
+        installed = version("wasmtime")
+        if not installed.startswith(_WRITTEN_FOR):
+            return f"wasmtime {installed} is not {_WRITTEN_FOR}x"
+        if sys.byteorder != "little":
+            return "this machine is not little-endian"
+        sizes = (
+            ctypes.sizeof(native.wasmtime_val_raw_t),
+            ctypes.sizeof(native.wasmtime_func_t),
+            ctypes.sizeof(ctypes.c_void_p),
+        )
+        return "" if sizes == (_SLOT, _FUNC, 8) else f"the layout of values is not the expected one: {sizes}"
+
+    def define(
+        self, linker: wasmtime.Linker, module: str, name: str, signature: Signature, function: HostFunction
+    ) -> object:
+        """Define a host function as an unchecked callback; see Ffi."""
+        callback = self._callback_type(_unchecked(name, signature, function))
+        kind = func_type(signature)
+        place, called = module.encode(), name.encode()
+        error = self._define(
+            ctypes.cast(linker.ptr(), ctypes.c_void_p),
+            place,
+            len(place),
+            called,
+            len(called),
+            ctypes.cast(kind.ptr(), ctypes.c_void_p),
+            callback,
+            None,
+            None,
+        )
+        if error:
+            raise _error(error)
+        return callback
+
+    def bind(self, store: wasmtime.Store, instance: wasmtime.Instance, names: Sequence[str]) -> Guest:
+        """Make exports callable; see Ffi."""
+        return _FastGuest(self, store, instance, names)
+
+
+def _unchecked(name: str, signature: Signature, function: HostFunction) -> Callable[[Any, Any, Any, int], int]:
+    """A callback that reads its arguments from the engine's value slots. It never raises.
+
+    It is called from native code: ctypes would answer an exception with garbage, which the engine takes for a trap's
+    address, and the daemon would be gone. So here everything is caught, and a bug of ours is a status for the guest.
+    """
+    fault, broken = signature.fault, signature.broken
+    if "i64" in signature.params or not signature.results:
+        return _general(name, signature, function)
+    # ctypes gives one item for an empty slice with a step, so a function without parameters gets an empty one.
+    stop, words = (_WORDS * len(signature.params), _WORDS) if signature.params else (0, 1)
+
+    def called(_data: Any, _caller: Any, values: Any, _count: int) -> int:
+        try:
+            values[0] = function(*values[0:stop:words])
+        except OutOfBoundsError:
+            values[0] = fault
+        except BaseException:
+            logger.exception("host function %s failed", name)
+            values[0] = broken
+        return 0
+
+    return called
+
+
+def _general(name: str, signature: Signature, function: HostFunction) -> Callable[[Any, Any, Any, int], int]:
+    """As _unchecked, for 64-bit parameters and for functions without a result."""
+    slots = tuple((_WORDS * index, kind == "i64") for index, kind in enumerate(signature.params))
+    returns = bool(signature.results)
+
+    def called(_data: Any, _caller: Any, values: Any, _count: int) -> int:
+        status = signature.broken
+        try:
+            status = function(*(values[at] | (values[at + 1] << 32 if wide else 0) for at, wide in slots)) or 0
+        except OutOfBoundsError:
+            status = signature.fault
+        except BaseException:
+            logger.exception("host function %s failed", name)
+        if returns:
+            values[0] = status
+        return 0
+
+    return called
+
+
+class _FastGuest:
+    """An instance over the C API.
+
+    The argument slots are its own: a guest runs one call at a time, and a nested one (malloc in a host function) is
+    over before the outer result is written.
+    """
+
+    __slots__ = (
+        "_call",
+        "_context",
+        "_deadline",
+        "_functions",
+        "_slots",
+        "_table",
+        "_trap",
+        "_trap_slot",
+        "_values",
+        "memory",
+    )
+
+    def __init__(self, ffi: FastFfi, store: wasmtime.Store, instance: wasmtime.Instance, names: Sequence[str]) -> None:
+        self._call = ffi.call
+        self._deadline = ffi.deadline
+        context = store._context()
+        self._context = ctypes.byref(context.contents)
+        self._values = (ctypes.c_uint32 * (_MAX_PARAMS * _SLOT // 4))()
+        self._slots = ctypes.byref(self._values)
+        self._trap = ctypes.c_void_p()
+        self._trap_slot = ctypes.byref(self._trap)
+        self._table = (native.wasmtime_func_t * len(names))()
+        found = native.wasmtime_extern_t()
+        functions: list[Any] = []
+        for index, name in enumerate(names):
+            functions.append(None)
+            text = name.encode()
+            if native.wasmtime_instance_export_get(
+                context, ctypes.byref(instance._instance), text, len(text), ctypes.byref(found)
+            ):
+                self._table[index] = found.of.func
+                functions[-1] = ctypes.byref(self._table, index * _FUNC)
+        self._functions = tuple(functions)
+        self.memory = self._memory(ffi, context, instance)
+
+    def _memory(self, ffi: FastFfi, context: Any, instance: wasmtime.Instance) -> GuestMemory | None:
+        found = native.wasmtime_extern_t()
+        if not native.wasmtime_instance_export_get(
+            context, ctypes.byref(instance._instance), b"memory", 6, ctypes.byref(found)
+        ):
+            return None
+        if int(found.kind) != native.WASMTIME_EXTERN_MEMORY.value:
+            native.wasmtime_extern_delete(ctypes.byref(found))
+            return None
+        memory = native.wasmtime_memory_t.from_buffer_copy(found.of.memory)
+        base = ctypes.addressof(native.wasmtime_memory_data(context, ctypes.byref(memory)).contents)
+        return GuestMemory(base, partial(ffi.measure, self._context, ctypes.byref(memory)))
+
+    def call(self, function: int, *args: int) -> int:
+        """Call an export; see Guest."""
+        count = len(args)
+        values = self._values
+        _PACK[count](values, 0, *args)
+        error = self._call(self._context, self._functions[function], self._slots, count or 1, self._trap_slot)
+        if error or self._trap:
+            raise self._failure(error)
+        result: int = values[0]
+        return result
+
+    def _failure(self, error: int | None) -> GuestError:
+        trap, self._trap.value = self._trap.value, None
+        if error or trap is None:
+            return _error(error or 0)
+        return wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(native.wasm_trap_t)))
+
+    def has(self, function: int) -> bool:
+        """Whether the instance exports it."""
+        return self._functions[function] is not None
+
+    def set_deadline(self, ticks: int) -> None:
+        """Trap in that many epochs."""
+        self._deadline(self._context, ticks)
+
+
+def _error(address: int) -> wasmtime.WasmtimeError:
+    return wasmtime.WasmtimeError._from_ptr(ctypes.cast(address, ctypes.POINTER(native.wasmtime_error_t)))

@@ -1,0 +1,179 @@
+"""The protocol between the pools and the guests.
+
+A guest kind is one module behind `GuestKind`: it recognises a module, prepares it once for a pool, starts
+instances, answers requests and closes. Pools, limits, revisions and metrics know no kind; one more kind
+touches nothing else. Requests and responses are plain values.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from reconciler.core.observed import Failure, GuestInfo
+from reconciler.core.revision import InstanceSpec
+
+Headers = list[tuple[str, str]]
+"""Name (lower case) and value, in order, repeats allowed. Latin-1 text, as on the wire."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One request for a guest. `path` is what follows the route and starts with `/`; `query` is without `?`."""
+
+    route: str
+    method: str = "GET"
+    path: str = "/"
+    query: str = ""
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+    scheme: str = "http"
+    authority: str = ""
+    remote: str = ""
+    http_version: str = "1.1"
+    request_id: str = ""
+    trailers: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(slots=True)
+class Response:
+    """A guest's answer."""
+
+    status: int = 200
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+
+
+class GuestFailed(Exception):
+    """A guest did not answer or did not start. `failure` says why, in the guest's or engine's words.
+
+    `fatal` tells whether the instance is spoilt and must be replaced: after a trap, a timeout, an exit.
+    """
+
+    def __init__(self, failure: Failure, *, fatal: bool = True) -> None:
+        super().__init__(f"{failure.reason}: {failure.message}")
+        self.failure = failure
+        self.fatal = fatal
+
+
+class ModuleRefused(Exception):
+    """A module cannot be used: not wasm, a missing import, no kind that fits. `failure` says which."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.reason}: {failure.message}")
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class ImportShape:
+    """One import of a module: `module.name`, its kind (func, memory, table, global), and a function's type."""
+
+    module: str
+    name: str
+    kind: str
+    params: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExportShape:
+    """One export of a module, as ImportShape."""
+
+    name: str
+    kind: str
+    params: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleShape:
+    """What can be known of a module without running it. `component` marks a component-model binary."""
+
+    imports: tuple[ImportShape, ...] = ()
+    exports: Mapping[str, ExportShape] = field(default_factory=dict)
+    component: bool = False
+
+
+class KeyValueStore(Protocol):
+    """A state store that guests read. Safe to use from several threads."""
+
+    def get(self, key: str) -> bytes | None:
+        """The value, or None. Raises StoreUnavailable (reconciler.state.errors)."""
+
+
+@dataclass(slots=True)
+class CallContext:
+    """What the host knows of one call.
+
+    `deadline` is in monotonic seconds. `chain` names the calls that led here, the outermost first: an opaque
+    value that the pool host hands back in `GuestServices.invoke`.
+    """
+
+    deadline: float
+    chain: object | None = None
+    request_id: str = ""
+
+
+class GuestServices(Protocol):
+    """What the host offers to guests of one plugin. Every method may be called from any guest thread."""
+
+    def log(self, level: int, message: str, request_id: str = "") -> None:
+        """Write a guest's line to the plugin's log. Levels are proxy-wasm's: 0 trace .. 5 critical."""
+
+    def store(self, name: str) -> KeyValueStore | None:
+        """A state store by name; None where it is not configured."""
+
+    def invoke(self, request: Request, call: CallContext) -> Response:
+        """Call another plugin by route, within the caller's deadline. Raises GuestFailed."""
+
+
+class Instance(Protocol):
+    """A running guest. Used by one thread at a time; closed by name, never by the garbage collector.
+
+    `tick_period` is in seconds while the guest wants to be called without a request, else None; it may change with
+    every call. Whoever owns an idle instance then calls `tick` about that often.
+    """
+
+    tick_period: float | None
+
+    def tick(self, call: CallContext) -> None:
+        """Let the guest do its timer work (and look at its queues). Raises GuestFailed."""
+
+    def handle(self, request: Request, call: CallContext) -> Response:
+        """Answer one request. Raises GuestFailed."""
+
+    def close(self) -> None:
+        """Free it. Idempotent."""
+
+
+class PreparedGuest(Protocol):
+    """A module linked for one InstanceSpec. Instances may be started from several threads at once."""
+
+    info: GuestInfo
+
+    def start(self) -> Instance:
+        """Instantiate, run the guest's start and configure within `start_timeout`. Raises GuestFailed."""
+
+    def close(self) -> None:
+        """Free it; its instances are closed before. Idempotent."""
+
+
+class GuestKind(Protocol):
+    """One kind of guest."""
+
+    name: str
+
+    def recognise(self, shape: ModuleShape) -> bool:
+        """Whether the module is of this kind."""
+
+    def prepare(self, module: "CompiledModule", spec: InstanceSpec, services: GuestServices) -> PreparedGuest:
+        """Link the module. Raises ModuleRefused, naming a missing import in full."""
+
+
+class CompiledModule(Protocol):
+    """A module that the engine compiled. Shared by the pools that run it."""
+
+    digest: str
+    shape: ModuleShape
+
+    def close(self) -> None:
+        """Free it. Idempotent."""

@@ -1,0 +1,89 @@
+"""The epoch: the clock that guest code checks, so that a guest past its deadline traps.
+
+The ticker advances the engine's epoch once in TICK seconds, by wall clock, while guest calls run. When none has run
+for a while its thread sleeps on an event: an idle daemon burns nothing.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+TICK: Final = 0.01
+"""Seconds between two epochs. A deadline fires between 0 and 2 ticks late, never early."""
+
+_LINGER: Final = 100
+"""Ticks without a guest call before the thread sleeps; waking it costs a request some ten microseconds."""
+
+
+def ticks(seconds: float) -> int:
+    """How many epochs from now a deadline in `seconds` lies."""
+    return math.ceil(max(seconds, 0.0) / TICK) + 1
+
+
+class EpochTicker:
+    """Calls `advance` in step with the wall clock while calls run. Started on first use, stopped by close()."""
+
+    def __init__(self, advance: Callable[[], None]) -> None:
+        self._advance = advance
+        self._calls: set[object] = set()
+        self._awake = threading.Event()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def enter(self, call: object) -> None:
+        """A guest call starts. `call` is any hashable thing that is not in a call already.
+
+        The order matters: the call is in the set before the event is looked at, and the thread clears the event
+        before it looks at the set. So either the thread sees the call or the call sees that it must wake it.
+        """
+        self._calls.add(call)
+        if not self._awake.is_set():
+            self._wake()
+
+    def leave(self, call: object) -> None:
+        """That guest call ended, however it did."""
+        self._calls.discard(call)
+
+    def close(self) -> None:
+        """End the thread. Idempotent."""
+        with self._lock:
+            self._closed = True
+            thread, self._thread = self._thread, None
+        self._awake.set()
+        if thread is not None:
+            thread.join()
+
+    @property
+    def awake(self) -> bool:
+        """Whether the clock runs."""
+        return self._awake.is_set() and self._thread is not None
+
+    def _wake(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="epoch", daemon=True)
+                self._thread.start()
+        self._awake.set()
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._awake.clear()
+            if not self._calls:
+                self._awake.wait()
+            self._awake.set()
+            self._tick()
+
+    def _tick(self) -> None:
+        start = time.monotonic()
+        done = 0
+        idle = 0
+        while idle < _LINGER and not self._closed:
+            time.sleep(TICK)
+            due = int((time.monotonic() - start) / TICK)
+            for _ in range(due - done):
+                self._advance()
+            idle = 0 if self._calls else idle + 1
+            done = due

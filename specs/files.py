@@ -1,0 +1,76 @@
+"""Putting a file in place: whole or not at all, whoever looks and whenever the power fails."""
+
+import errno
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from specs.errors import SpecReadOnly, SpecWriteFailed
+
+_READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def put_file(path: Path, raw: bytes) -> None:
+    """Make `raw` the content of a file. Keeps its mode. A reader sees the old content or the new, never a part.
+
+    Raises SpecReadOnly where the file may not be written, SpecWriteFailed for anything else (a full disk); the old
+    content is then still there.
+    """
+    refuse_symlink(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        if path.exists() and not os.access(path, os.W_OK):
+            raise SpecReadOnly(str(path), "it is marked read-only")
+        mode = path.stat().st_mode & 0o7777 if path.exists() else 0o644
+        _write(temporary, raw, mode)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as ex:
+        raise _failure(path, ex) from ex
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def remove_file(path: Path) -> None:
+    """Delete a file. Raises as put_file does."""
+    refuse_symlink(path)
+    try:
+        path.unlink()
+        _sync_folder(path.parent)
+    except OSError as ex:
+        raise _failure(path, ex) from ex
+
+
+def refuse_symlink(path: Path) -> None:
+    """Raises SpecReadOnly for a symlink.
+
+    A rename over it would cut the file off from where it comes from, such as the ConfigMap behind a mount.
+    """
+    if path.is_symlink():
+        raise SpecReadOnly(str(path), "it is a symlink, as in a ConfigMap mount")
+
+
+def _write(path: Path, raw: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(raw)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    """A rename is durable only once its folder is."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _failure(path: Path, ex: OSError) -> SpecReadOnly | SpecWriteFailed:
+    why = ex.strerror or str(ex)
+    return SpecReadOnly(str(path), why) if ex.errno in _READ_ONLY else SpecWriteFailed(str(path), why)

@@ -1,0 +1,212 @@
+"""What the endpoints do to desired state: edit the file that owns a plugin. Starts and stops nothing.
+
+Every call reads the file anew under one lock (an editor may have changed it), writes it in one step, and returns once
+the store shows the result. A call that raises has changed nothing.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from specs.document import Element, decode_text, parse_text, read_bytes
+from specs.edit import Editor, holds_nothing, new_file
+from specs.errors import Problem, SpecConflict, SpecInvalid, SpecNotFound, SpecReadOnly, SpecWriteFailed
+from specs.files import put_file, remove_file
+from specs.model import MAX_INSTANCES, WasmPlugin
+from specs.source import Source
+from specs.store import Desired, DesiredStore, Owner, is_writable
+
+FLUSH_SECONDS: Final = 10.0
+"""Longest wait for the store to show what was written."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_LONGEST_STEM: Final = 200
+"""File names end at 255 bytes; a temporary name and a suffix must fit as well."""
+
+
+class Flusher(Protocol):
+    """What makes the store look again."""
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until a listing that began after this call is done, at most `timeout` seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a call did. `desired` is the plugin as the store now has it (None: it is no longer desired)."""
+
+    desired: Desired | None
+    changed: bool
+
+
+class DesiredWriter:
+    """Creates, changes and removes plugins by editing files. For any thread.
+
+    A new plugin goes to the first `config` source, else to the first directory that can be written.
+    """
+
+    def __init__(self, store: DesiredStore, sync: Flusher, sources: Sequence[Source]) -> None:
+        self._store = store
+        self._sync = sync
+        self._sources = {source.id: source for source in sources}
+        self._lock = threading.Lock()
+
+    def create(self, plugin: WasmPlugin) -> Change:
+        """Add a plugin. An equal one that exists already is returned unchanged.
+
+        Raises SpecConflict where a different one has the name, SpecReadOnly, SpecWriteFailed, SpecInvalid (the file
+        that it belongs in is broken).
+        """
+        with self._lock:
+            self._sync.flush(FLUSH_SECONDS)
+            existing = self._store.get(plugin.name)
+            if existing is not None:
+                if not _equal(existing.plugin, plugin):
+                    raise SpecConflict(f"{plugin.name} is already registered")
+                return Change(existing, changed=False)
+            source = self._target()
+            if source.kind == "config":
+                self._append(source, plugin)
+            else:
+                self._new_file(source, plugin)
+            return Change(self._shown(plugin), changed=True)
+
+    def replace(self, plugin: WasmPlugin, expected_resource_version: int | None = None) -> Change:
+        """Make a plugin another one of the same name.
+
+        Raises SpecNotFound, SpecConflict (it is no longer at the expected version), and what `create` raises.
+        """
+        with self._lock:
+            existing = self._existing(plugin.name, expected_resource_version)
+            if _equal(existing.plugin, plugin):
+                return Change(existing, changed=False)
+            self._edit(existing.owner, plugin.name, lambda editor, element: editor.replace(element, plugin))
+            return Change(self._shown(plugin), changed=True)
+
+    def set_instances(self, name: str, instances: int, expected_resource_version: int | None = None) -> Change:
+        """Change the number of instances, and not a character more. Raises what `replace` raises."""
+        if not 0 <= instances <= MAX_INSTANCES:
+            message = f"{instances} is not between 0 and {MAX_INSTANCES}"
+            raise SpecInvalid((Problem(message, field="spec.instances"),))
+        with self._lock:
+            existing = self._existing(name, expected_resource_version)
+            old = existing.plugin
+            if old.spec.instances == instances:
+                return Change(existing, changed=False)
+            self._edit(existing.owner, name, lambda editor, element: editor.set_instances(element, old, instances))
+            wanted = old.model_copy(update={"spec": old.spec.model_copy(update={"instances": instances})})
+            return Change(self._shown(wanted), changed=True)
+
+    def delete(self, name: str, expected_resource_version: int | None = None) -> Change:
+        """Remove a plugin, and with it the documents that it shadows, or they would come forward.
+
+        `desired` of the result is the plugin as it was. Raises what `replace` raises.
+        """
+        with self._lock:
+            existing = self._existing(name, expected_resource_version)
+            # The owner goes last: where a file is read-only, the one that serves is still there.
+            for owner in (*reversed(existing.shadowed), existing.owner):
+                self._edit(owner, name, lambda editor, element: editor.remove(element))
+            self._sync.flush(FLUSH_SECONDS)
+            if self._store.get(name) is not None:
+                raise SpecConflict(f"{name} was removed, but it was written anew in the meantime")
+            return Change(existing, changed=True)
+
+    def _existing(self, name: str, expected: int | None) -> Desired:
+        self._sync.flush(FLUSH_SECONDS)
+        existing = self._store.get(name)
+        if existing is None:
+            raise SpecNotFound(f"{name} is not registered")
+        if expected is not None and existing.resource_version != expected:
+            found = existing.resource_version
+            raise SpecConflict(f"{name} was changed since it was read: it is at version {found}, not {expected}")
+        return existing
+
+    def _target(self) -> Source:
+        sources = sorted(self._sources.values(), key=lambda source: source.kind != "config")
+        for source in sources:
+            if source.kind == "config" or is_writable(source.path):
+                return source
+        where = ", ".join(str(source.path) for source in sources) or "there is none"
+        raise SpecReadOnly(where, "no configuration file, and no directory that can be written")
+
+    def _edit(self, owner: Owner, name: str, change: Callable[[Editor, Element], str]) -> None:
+        source = self._sources[owner.source]
+        path = source.path if source.kind == "config" else source.path / owner.file
+        raw, text = _read(path)
+        editor = Editor(text, str(path))
+        element = editor.find(name, owner.document)
+        if element is None:
+            raise SpecConflict(f"{name} is no longer in {path}; look again")
+        edited = change(editor, element)
+        if source.kind == "directory" and holds_nothing(edited, str(path)):
+            remove_file(path)
+        else:
+            _write(path, raw, edited)
+        source.trust(owner.file)
+
+    def _append(self, source: Source, plugin: WasmPlugin) -> None:
+        raw, text = _read(source.path) if source.path.exists() else (b"", "")
+        editor = Editor(text, str(source.path))
+        if editor.find(plugin.name, 0) is not None:
+            raise SpecConflict(f"{plugin.name} is already in {source.path}, where it is broken")
+        _write(source.path, raw, editor.append(plugin))
+        source.trust(source.path.name)
+
+    def _new_file(self, source: Source, plugin: WasmPlugin) -> None:
+        path = _free_path(source.path, plugin.name)
+        _write(path, b"", new_file(plugin))
+        source.trust(path.name)
+
+    def _shown(self, plugin: WasmPlugin) -> Desired:
+        """The plugin as the store has it after what was just written."""
+        done = self._sync.flush(FLUSH_SECONDS)
+        shown = self._store.get(plugin.name)
+        if shown is None or not _equal(shown.plugin, plugin):
+            why = "something else changed it at the same time" if done else "the files could not be listed in time"
+            raise SpecConflict(f"{plugin.name} was written, but does not show: {why}")
+        return shown
+
+
+def _equal(one: WasmPlugin, other: WasmPlugin) -> bool:
+    """Whether two plugins mean the same: a default that is written out makes no difference."""
+    return one.route == other.route and one.metadata == other.metadata and _rest(one) == _rest(other)
+
+
+def _rest(plugin: WasmPlugin) -> object:
+    return plugin.spec.model_copy(update={"route": None})
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    """A file's content and text. Raises SpecInvalid where it is too broken to be edited."""
+    try:
+        raw = read_bytes(path)
+    except FileNotFoundError as ex:
+        raise SpecConflict(f"{path} is no longer there; look again") from ex
+    except OSError as ex:
+        raise SpecWriteFailed(str(path), ex.strerror or str(ex)) from ex
+    text = decode_text(raw, str(path))
+    parsed = parse_text(text, str(path))
+    if not parsed.complete:
+        raise SpecInvalid(parsed.problems)
+    return raw, text
+
+
+def _write(path: Path, before: bytes, text: str) -> None:
+    put_file(path, (_BOM if before.startswith(_BOM) else b"") + text.encode())
+
+
+def _free_path(folder: Path, name: str) -> Path:
+    """A file for a new plugin, named after it."""
+    stem = name
+    if len(stem) > _LONGEST_STEM:
+        stem = f"{name[:_LONGEST_STEM]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    path = folder / f"{stem}.yaml"
+    number = 1
+    while path.exists() or path.is_symlink():
+        number += 1
+        path = folder / f"{stem}-{number}.yaml"
+    return path
