@@ -78,6 +78,16 @@ def main() -> None:
     help="The daemon's own directory: compiled modules, stores.",
 )
 @_option("--module-root", type=DIRECTORY, default=".", metavar="DIR", help="Where module paths start.")
+@_option(
+    "--module-hosts",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="A private or loopback host that modules may be fetched from; http://HOST[:PORT] for a registry without TLS.",
+)
+@_option(
+    "--registry-auth", type=FILE, metavar="FILE", help="Passwords for image registries, as `docker login` writes them."
+)
+@_option("--allow-image-tags", is_flag=True, help="Accept images by tag, without a digest; what runs may then change.")
 @_option("--log-level", type=click.Choice(LogLevel, case_sensitive=False), default="info", help="What is logged.")
 @_option("--log-format", type=click.Choice(LogFormat, case_sensitive=False), default="text", help="How it is logged.")
 def serve(**flags: Any) -> None:

@@ -13,14 +13,16 @@ from api.admin import AdminServer, create_app
 from api.dataplane.listen import ListenFailed
 from api.dataplane.server import DataPlane
 from api.dataplane.settings import Settings
+from api.modules import module_parts
 from api.ports import AdminServices
 from api.settings import Address, ServeSettings
 from api.version import version
 from reconciler.control.manager import Manager
 from reconciler.control.resolve import Resolver
+from reconciler.control.rollouts import Rollouts
 from reconciler.control.workqueue import WorkQueue
 from reconciler.host.host import PoolHost
-from reconciler.host.modules import FileDigests, ModuleCache
+from reconciler.host.modules import ModuleCache
 from reconciler.state.errors import StoresInvalid, StoreUnavailable
 from reconciler.state.registry import StoreRegistry, parse_stores
 from reconciler.wasm.egress import PinnedHttpClient, SystemResolver
@@ -109,6 +111,7 @@ class Daemon:
             raise StartFailed(f"the sources could not be listed within {FIRST_LISTING_SECONDS:.0f} s")
         modules = stack.enter_context(Watcher(lambda _path: manager.loop.resync_soon()))
         stack.callback(manager.stop)
+        stack.callback(self._remote.close)
         manager.start(modules)
         self._readiness = Readiness(manager)
         writer = DesiredWriter(store, sync, sources)
@@ -122,17 +125,25 @@ class Daemon:
         engine = Engine()
         stack.callback(engine.close)
         stores = stack.enter_context(_stores(settings))
-        client = PinnedHttpClient(SystemResolver(), ssl.create_default_context())
+        names, tls = SystemResolver(), ssl.create_default_context()
+        client = PinnedHttpClient(names, tls)
         queue = WorkQueue(time.monotonic)
+        try:
+            parts = module_parts(settings, names, tls, queue.add)
+        except ValueError as error:
+            raise StartFailed(str(error)) from error
+        self._remote = parts.remote
         self._host = PoolHost(
-            modules=ModuleCache(engine, settings.state),
+            modules=ModuleCache(engine, settings.state, parts.supply),
             choose_kind=standard_kinds(engine, client, SharedSpaces()).choose,
             find_store=stores.find,
             clock=time.monotonic,
             changed=lambda plugin: queue.add((plugin,)),
         )
-        resolver = Resolver(settings.module_root, FileDigests())
-        return Manager(store=store, host=self._host, resolver=resolver, queue=queue)
+        resolver = Resolver(settings.module_root, parts.digests, parts.tags)
+        rollouts = Rollouts(settings.state / "rollouts.sqlite3")
+        stack.callback(rollouts.close)
+        return Manager(store=store, host=self._host, resolver=resolver, rollouts=rollouts, queue=queue)
 
     def _listen(self, stack: ExitStack, services: AdminServices) -> None:
         settings = self._settings

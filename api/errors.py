@@ -35,7 +35,7 @@ class ApiError(falcon.HTTPError):
 
 def install_error_handlers(app: "falcon.App[Any, Any]") -> None:
     """Make an app answer every error as this module says."""
-    app.set_error_serializer(_serialize)
+    app.set_error_serializer(serialize)
     # Falcon takes the handler of the nearest base class; its own HTTPError handler stays, and uses the serializer.
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(SpecError, _refused)
@@ -53,7 +53,8 @@ def problem_fields(problem: Problem) -> dict[str, Any]:
     return {key: value for key, value in known.items() if value}
 
 
-def _serialize(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:
+def serialize(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:
+    """Falcon's error serializer: the answer's body for an error."""
     resp.content_type = falcon.MEDIA_JSON
     if isinstance(error, ApiError):
         resp.media = {"error": error.message} | error.details

@@ -132,7 +132,7 @@ def _answer(resp: falcon.Response, change: Change, waiting: WaitingRoom, wait: f
     resp.status = falcon.HTTP_202 if change.changed else falcon.HTTP_200
     resp.media |= {"name": desired.name, "generation": desired.generation, "file": desired.owner.file}
     if wait is not None:
-        ready = waiting.until_ready(desired.name, desired.generation, wait)
+        ready = waiting.until_ready(desired, wait)
         resp.status = falcon.HTTP_200
         resp.media |= {"reason": ready["reason"], "message": ready["message"]}
 

@@ -54,8 +54,8 @@ class StatusReader(Protocol):
     def list(self) -> Mapping[str, Mapping[str, Any]]:
         """All statuses by name."""
 
-    def wait(self, name: str, generation: int, timeout: float) -> Mapping[str, Any] | None:
-        """Block until the plugin is Ready or failed at `generation` or a later one; its status then.
+    def wait(self, desired: Desired, timeout: float) -> Mapping[str, Any] | None:
+        """Block until that plugin is Ready or failed, in its generation or a later one; its status then.
 
         Failed means that nothing is under way (`Progressing` is False) and it is not Ready. None when `timeout`
         seconds are over, or the daemon stops.

@@ -52,7 +52,8 @@ class ServeSettings:
 
     `config` are the config.json files and `specs` the directories of spec files; either may be empty. `stores`
     is the file that names key-value stores. `state` is the daemon's own directory. Module paths are relative to
-    `module_root` and may not leave it.
+    `module_root` and may not leave it. `module_hosts` are hosts at addresses that are not public, which modules may be
+    fetched from all the same; `registry_auth` is a file with registries' passwords.
     """
 
     config: tuple[Path, ...]
@@ -64,3 +65,6 @@ class ServeSettings:
     module_root: Path
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.TEXT
+    module_hosts: tuple[str, ...] = ()
+    registry_auth: Path | None = None
+    allow_image_tags: bool = False

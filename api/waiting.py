@@ -15,6 +15,7 @@ import falcon
 from api.errors import ApiError
 from api.ports import StatusReader, condition
 from specs.model import parse_seconds
+from specs.store import Desired
 
 LONGEST: Final = 600.0
 """Seconds that a request may ask to wait."""
@@ -58,9 +59,10 @@ class WaitingRoom:
         finally:
             self._places.release()
 
-    def until_ready(self, name: str, generation: int, wait: float) -> Mapping[str, Any]:
+    def until_ready(self, desired: Desired, wait: float) -> Mapping[str, Any]:
         """The condition `Ready` once it is true for that generation. Raises ApiError: 422 failed, 504 time is up."""
-        status = self._status.wait(name, generation, wait)
+        name, generation = desired.name, desired.generation
+        status = self._status.wait(desired, wait)
         ready = condition(status, "Ready")
         if status is None or ready is None:
             raise self._too_late(name, generation, wait)
@@ -69,7 +71,8 @@ class WaitingRoom:
         cause = condition(status, "Stalled") or condition(status, "RolledBack") or ready
         raise ApiError(
             422,
-            f"{name} failed: {cause['reason']}: {cause['message']}; correct the spec or the module and send it again",
+            f"{name} failed: {cause['reason']}: {cause['message']};"
+            " it stays registered: put its module right, or uninstall it",
             name=name,
             generation=generation,
             reason=cause["reason"],

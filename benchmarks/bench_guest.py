@@ -21,7 +21,8 @@ from reconciler.wasm.ffi.fast import FastFfi
 from reconciler.wasm.ffi.safe import SafeFfi
 from reconciler.wasm.ffi.seam import Ffi
 from reconciler.wasm.kind import CallContext, GuestFailed, KeyValueStore, Request, Response
-from reconciler.wasm.proxy_wasm.guest import PreparedProxyWasm, ProxyWasmKind
+from reconciler.wasm.proxy_wasm.guest import ProxyWasmKind
+from reconciler.wasm.proxy_wasm.prepared import PreparedProxyWasm
 from reconciler.wasm.proxy_wasm.shared import SharedSpaces
 
 FUNCTION = b"""(module

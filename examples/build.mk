@@ -35,13 +35,13 @@ GUESTS_RUSTFLAGS := --edition 2021 --crate-type cdylib --target wasm32-unknown-u
 
 .PHONY: guests guests-check guests-go
 
-guests: $(addprefix $(GUESTS_BUILD)/,$(GUESTS))
+guests: $(addprefix $(GUESTS_BUILD)/,$(GUESTS)) ## rebuild the committed wasm modules in place
 	@for module in $(GUESTS); do install -m 644 $(GUESTS_BUILD)/$$module $$module || exit 1; done
 
-guests-check: $(addprefix $(GUESTS_BUILD)/,$(GUESTS))
+guests-check: $(addprefix $(GUESTS_BUILD)/,$(GUESTS)) ## rebuild them and compare with what is committed
 	@for module in $(GUESTS); do cmp $(GUESTS_BUILD)/$$module $$module || exit 1; done
 
-guests-go: $(GUESTS_BUILD)/examples/wasi-go/words.wasm
+guests-go: $(GUESTS_BUILD)/examples/wasi-go/words.wasm ## build the Go example
 	@install -m 644 $< examples/wasi-go/words.wasm
 
 $(addprefix $(GUESTS_BUILD)/,$(GUESTS_SDK)): $(GUESTS_BUILD)/%.wasm: %.c examples/sdk/c/proxy_wasm.h

@@ -1,58 +1,27 @@
 """Text to plugins: what the documents of a file say, and everything that is wrong with them at once.
 
-A text is YAML (any number of documents) or JSON. Each of its documents is a WasmPlugin, a list of them (`kind: List`,
-or a plain list), Layotto's flat object, Layotto's map, or a whole MOSN configuration with such a map in a stream
-filter. Whatever stands for one plugin is an element.
-
-Belongs here: finding the elements, decoding them, problems with positions, bounds. Does not: following a file over
-time (followed.py), changing it (edit.py).
+Belongs here: decoding elements, problems with positions. Does not: finding the elements (elements.py), following a file
+over time (followed.py), changing it (edit.py).
 """
 
-import os
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from specs import layotto
+from specs.elements import Element, Form, elements
 from specs.errors import Problem, SpecInvalid
 from specs.explain import Path as FieldPath
 from specs.explain import dotted, explain, suggest
-from specs.model import API_VERSION, KIND, WasmPlugin
-from specs.nodes import Flaw, Node, Root, kind_of, parse
-
-MAX_BYTES: Final = 4 * 2**20
-"""Largest file that is read; a larger one is refused by its size, unread."""
+from specs.files import decode_text, read_bytes
+from specs.model import WasmPlugin
+from specs.nodes import Flaw, Node, kind_of, unwritable
+from specs.text import is_json, parse
 
 _SERVER_METADATA: Final = ("uid", "generation", "resourceVersion", "creationTimestamp", "managedFields", "selfLink")
-
-
-class Form(Enum):
-    """How an element is written."""
-
-    OBJECT = "object"
-    FLAT = "flat"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Element:
-    """The part of a text that stands for one plugin.
-
-    `root` is the index of its YAML document, `path` leads to it from there. `key` is its key in a map, if it is
-    in one. `problem` says why it cannot be decoded at all.
-    """
-
-    root: int
-    path: FieldPath
-    node: Node
-    form: Form
-    key: str | None = None
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,38 +66,6 @@ class Decoded:
     plugin: WasmPlugin | None
     notices: tuple[str, ...] = ()
     problems: tuple[tuple[FieldPath, str], ...] = ()
-
-
-def is_json(file: str) -> bool:
-    """Whether a file of that name is read as JSON; everything else is YAML."""
-    return file.endswith(".json")
-
-
-def decode_text(raw: bytes, file: str) -> str:
-    """The text of a file without its byte order mark. Raises SpecInvalid where it is not UTF-8."""
-    try:
-        return raw.removeprefix(b"\xef\xbb\xbf").decode()
-    except UnicodeDecodeError as ex:
-        before = raw[: ex.start]
-        line, column = before.count(b"\n") + 1, ex.start - before.rfind(b"\n")
-        raise SpecInvalid((Problem("this is not text in UTF-8", file, line, column),)) from ex
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file's content. Raises SpecInvalid where it is too large or no regular file, and OSError."""
-    # Without O_NONBLOCK a named pipe would hold the thread until somebody writes.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
-    with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise SpecInvalid((Problem("this is not a regular file", str(path)),))
-        if found.st_size > MAX_BYTES:
-            message = f"the file has {found.st_size} bytes; at most {MAX_BYTES} are read"
-            raise SpecInvalid((Problem(message, str(path)),))
-        raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise SpecInvalid((Problem(f"the file has more than {MAX_BYTES} bytes", str(path)),))
-    return raw
 
 
 def validate_file(path: Path) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
@@ -177,6 +114,9 @@ def decode(data: Any, key: str | None = None) -> Decoded:
     """One object, written flat or in full, as a plugin. For data that comes from elsewhere than a file."""
     if not isinstance(data, Mapping):
         return Decoded(None, problems=(((), f"expected an object, not {kind_of(data)}"),))
+    trouble = unwritable(data)
+    if trouble:
+        return Decoded(None, problems=(((), trouble),))
     if layotto.looks_like_object(data):
         return _decode_object(data, key)
     return _decode_flat(data, key, {})
@@ -188,89 +128,6 @@ def plugin_from(data: Any) -> tuple[WasmPlugin, tuple[str, ...]]:
     if decoded.plugin is None:
         raise SpecInvalid(tuple(Problem(message, field=dotted(path)) for path, message in decoded.problems))
     return decoded.plugin, decoded.notices
-
-
-# --- elements --------------------------------------------------------------------------------------------------------
-
-
-def elements(roots: list[Root]) -> Iterator[Element]:
-    """Everything in a text that stands for a plugin, in its order."""
-    for index, root in enumerate(roots):
-        yield from _elements(index, root.node, (), listed=False)
-
-
-def _elements(root: int, node: Node, path: FieldPath, *, listed: bool) -> Iterator[Element]:
-    data = node.data
-    if data is None and not listed:
-        return
-    if node.items is not None and not listed:
-        for index, item in enumerate(node.items):
-            yield from _elements(root, item, (*path, index), listed=True)
-    elif not isinstance(data, dict):
-        yield Element(root, path, node, Form.UNKNOWN, problem=f"expected a WasmPlugin, not {kind_of(data)}")
-    elif data.get("kind") in ("List", f"{KIND}List") and not listed:
-        yield from _list_items(root, node, path)
-    elif layotto.looks_like_object(data):
-        yield Element(root, path, node, Form.OBJECT)
-    elif layotto.looks_flat(data):
-        yield Element(root, path, node, Form.FLAT)
-    elif listed or not is_map(data):
-        problem = f"there is no apiVersion; write apiVersion: {API_VERSION} and kind: {KIND}"
-        yield Element(root, path, node, Form.UNKNOWN, problem=problem)
-    else:
-        yield from _map_entries(root, node, path)
-
-
-def _list_items(root: int, node: Node, path: FieldPath) -> Iterator[Element]:
-    items = node.child("items")
-    if items is None or items.data is None:
-        return
-    if items.items is None:
-        problem = f"items: expected a list, not {kind_of(items.data)}"
-        yield Element(root, (*path, "items"), items, Form.UNKNOWN, problem=problem)
-    for index, item in enumerate(items.items or ()):
-        yield from _elements(root, item, (*path, "items", index), listed=True)
-
-
-def is_map(data: Mapping[str, Any]) -> bool:
-    """Whether a mapping is Layotto's map, or a MOSN configuration around one."""
-    if isinstance(data.get("servers"), list):
-        return True
-    values = data.values()
-    return all(isinstance(value, Mapping) for value in values) or any(
-        isinstance(value, Mapping) and layotto.looks_flat(value) for value in values
-    )
-
-
-def map_nodes(node: Node) -> list[tuple[FieldPath, Node]]:
-    """The maps of a document that `is_map` holds for: itself, or those inside a MOSN configuration."""
-    if not isinstance(node.data.get("servers"), list):
-        return [((), node)]
-    return [(path, found) for path in layotto.filter_maps(node.data) if (found := walk(node, path)) is not None]
-
-
-def _map_entries(root: int, node: Node, path: FieldPath) -> Iterator[Element]:
-    maps = map_nodes(node)
-    if not maps:
-        problem = f"this MOSN configuration has no stream filter of type {layotto.FILTER_TYPE}"
-        yield Element(root, path, node, Form.UNKNOWN, problem=problem)
-    for inner, found in maps:
-        for key, value in found.entries or ():
-            where = (*path, *inner, key.data)
-            if not isinstance(value.data, dict):
-                problem = f"expected a mapping, not {kind_of(value.data)}"
-                yield Element(root, where, value, Form.UNKNOWN, key.data, problem)
-            else:
-                form = Form.OBJECT if layotto.looks_like_object(value.data) else Form.FLAT
-                yield Element(root, where, value, form, key.data)
-
-
-def walk(node: Node, path: FieldPath) -> Node | None:
-    """The value at a path below a node."""
-    here: Node | None = node
-    for step in path:
-        here = here.child(step) if here is not None else None
-    return here
 
 
 # --- decoding --------------------------------------------------------------------------------------------------------
@@ -305,9 +162,10 @@ def _decode_flat(data: Mapping[str, Any], key: str | None, shared: Mapping[str, 
     plugin = None
     if flat.data is not None:
         plugin, found = _validate(flat.data)
-        told = {path for path, _ in problems}
+        told = [path for path, _ in problems]
         mapped = [(layotto.flat_path(path, key), message) for path, message in found]
-        problems += [(path, message) for path, message in mapped if path not in told]
+        # What follows from a problem that is told already, at that place or inside of it, is not told again.
+        problems += [one for one in mapped if not any(path[: len(one[0])] == one[0] for path in told)]
     return _decoded(plugin, problems, tuple(flat.notices))
 
 

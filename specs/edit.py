@@ -12,18 +12,19 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from specs import layotto
-from specs.document import Element, Form, elements, is_json, is_map, map_nodes, walk
+from specs.elements import Element, Form, elements, is_map, map_nodes, walk
 from specs.errors import SpecWriteFailed
 from specs.model import KIND, WasmPlugin
-from specs.nodes import Root, Tree, dump_yaml, parse
-from specs.splice import Splicer, json_text, same
+from specs.nodes import Root, Tree
+from specs.splice import Splicer, json_text, same, yaml_text
+from specs.text import is_json, parse
 
 _INDENT: Final = 2
 
 
 def new_file(plugin: WasmPlugin) -> str:
     """The text of a YAML file with just this plugin."""
-    return dump_yaml(plugin.to_dict())
+    return yaml_text(plugin.to_dict())
 
 
 class Editor:
@@ -76,13 +77,13 @@ class Editor:
             splicer.cut_item(parent, step)
         else:
             splicer.cut_entry(parent, next(i for i, (key, _) in enumerate(parent.entries or ()) if key.data == step))
-        return self._choose([splicer.result(), self._rewrite(root, expected[element.root])], expected)
+        return self._choose((splicer.result(), *self._rewrites(root, expected[element.root])), expected)
 
     def append(self, plugin: WasmPlugin) -> str:
         """The text with one more plugin: in its map, its list, or as a document of its own."""
         if not self._tree.roots or all(root.node.data is None for root in self._tree.roots):
             data = {plugin.name: _for_map(plugin)}
-            new = f"{json_text(data, _INDENT)}\n" if self._json else dump_yaml(data)
+            new = f"{json_text(data, _INDENT)}\n" if self._json else yaml_text(data)
             return self._choose([new], [data])
         index = next((i for i, root in enumerate(self._tree.roots) if root.node.data is not None), 0)
         root = self._tree.roots[index]
@@ -100,10 +101,10 @@ class Editor:
         elif not self._json:
             head = self._text if self._text.endswith("\n") else f"{self._text}\n"
             expected.append(plugin.to_dict())
-            return self._choose([f"{head}---\n{dump_yaml(plugin.to_dict())}"], expected)
+            return self._choose([f"{head}---\n{yaml_text(plugin.to_dict())}"], expected)
         else:
             raise SpecWriteFailed(self._file, "it holds a single object, and nothing can be added to it")
-        return self._choose([splicer.result(), self._rewrite(root, expected[index])], expected)
+        return self._choose((splicer.result(), *self._rewrites(root, expected[index])), expected)
 
     def _set(self, element: Element, data: dict[str, Any]) -> str:
         expected = self._data()
@@ -120,14 +121,18 @@ class Editor:
         yield splicer.result()
         if element.path:
             yield self._text[: element.node.start] + json_text(data) + self._text[element.node.end :]
-        yield self._rewrite(root, whole)
+        yield from self._rewrites(root, whole)
 
-    def _rewrite(self, root: Root, data: Any) -> str:
-        """The text with one document written anew."""
+    def _rewrites(self, root: Root, data: Any) -> Iterator[str]:
+        """The text with one document written anew: the comments around it kept, or else those of other documents."""
         if self._json:
-            return f"{json_text(data, _INDENT)}\n"
-        mark = "---\n" if self._text.startswith("---", root.start) else ""
-        return f"{self._text[: root.start]}{mark}{dump_yaml(data)}{self._text[root.end :]}"
+            yield f"{json_text(data, _INDENT)}\n"
+            return
+        splicer = Splicer(self._text, self._json)
+        new = yaml_text(data, eol=splicer.eol())
+        yield f"{self._text[: root.node.start]}{new.rstrip()}{self._text[splicer.tail(root.node) :]}"
+        mark = f"---{splicer.eol()}" if self._text.startswith("---", root.start) else ""
+        yield f"{self._text[: root.start]}{mark}{new}{self._text[root.end :]}"
 
     def _data(self) -> list[Any]:
         return [copy.deepcopy(root.node.data) for root in self._tree.roots]

@@ -1,15 +1,46 @@
-"""Putting a file in place: whole or not at all, whoever looks and whenever the power fails."""
+"""Spec files on disk: read within bounds, put in place whole or not at all."""
 
 import errno
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from specs.errors import SpecReadOnly, SpecWriteFailed
+from specs.errors import Problem, SpecInvalid, SpecReadOnly, SpecWriteFailed
+
+MAX_BYTES: Final = 4 * 2**20
+"""Largest file that is read; a larger one is refused by its size, unread."""
 
 _READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def decode_text(raw: bytes, file: str) -> str:
+    """The text of a file without its byte order mark. Raises SpecInvalid where it is not UTF-8."""
+    try:
+        return raw.removeprefix(b"\xef\xbb\xbf").decode()
+    except UnicodeDecodeError as ex:
+        before = raw[: ex.start]
+        line, column = before.count(b"\n") + 1, ex.start - before.rfind(b"\n")
+        raise SpecInvalid((Problem("this is not text in UTF-8", file, line, column),)) from ex
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content. Raises SpecInvalid where it is too large or no regular file, and OSError."""
+    # Without O_NONBLOCK a named pipe would hold the thread until somebody writes.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise SpecInvalid((Problem("this is not a regular file", str(path)),))
+        if found.st_size > MAX_BYTES:
+            message = f"the file has {found.st_size} bytes; at most {MAX_BYTES} are read"
+            raise SpecInvalid((Problem(message, str(path)),))
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise SpecInvalid((Problem(f"the file has more than {MAX_BYTES} bytes", str(path)),))
+    return raw
 
 
 def put_file(path: Path, raw: bytes) -> None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from specs.document import Document, Parsed, decode_text, parse_text, read_bytes
+from specs.document import Document, Parsed, parse_text
 from specs.errors import Problem, SpecInvalid
+from specs.files import decode_text, read_bytes
 
 REST: Final = 0.02
 """Seconds that a file written in place must rest before it is read."""
@@ -153,13 +154,16 @@ class FollowedFile:
 def in_force(last_good: tuple[Document, ...], parsed: Parsed) -> tuple[tuple[Document, ...], bool]:
     """What is in force when a file changes from `last_good` to `parsed`, and whether any of it is the former.
 
-    A broken document keeps what it was. Where it cannot be told which it was, all that is not defined anew stays.
+    A text that ends in a syntax error may be half-written, so everything stays. A broken document keeps what it was;
+    where it cannot be told which it was (its name is broken, or new), all that is not defined anew stays.
     """
     if not parsed.broken:
         return parsed.documents, False
+    if not parsed.complete and last_good:
+        return last_good, True
     defined = {document.plugin.name for document in parsed.documents}
     names = {broken.name for broken in parsed.broken}
-    anything = None in names or not parsed.complete
+    anything = not names <= {document.plugin.name for document in last_good}
     kept = tuple(
         document
         for document in last_good

@@ -123,13 +123,30 @@ class Metadata(Part):
     annotations: dict[str, str] = Field(default_factory=dict, description="Free notes; tools keep theirs here.")
 
 
+class Ed25519(Part):
+    """A signature in minisign's format, by the holder of a key."""
+
+    public_key_file: str = Field(
+        min_length=1, description="minisign's public key file: an absolute path, or relative to the module root."
+    )
+
+
+class Verify(Part):
+    """Who must have signed the module."""
+
+    ed25519: Ed25519 = Field(description="The signature lies at the path or url plus .minisig, or beside the image.")
+
+
 class Module(Part):
     """Where the wasm module comes from: exactly one of path, url, image."""
 
     path: str | None = Field(None, min_length=1, description="A .wasm or .wat file, relative to the module root.")
     url: str | None = Field(None, pattern=r"^https?://", description="An address to fetch from; needs a digest.")
-    image: str | None = Field(None, min_length=1, description="An OCI reference.")
+    image: str | None = Field(
+        None, min_length=1, description="An OCI reference, REGISTRY/REPOSITORY@sha256:HEX; or with a tag and a digest."
+    )
     digest: Digest | None = Field(None, description="The content's sha256:HEX (or md5:HEX), checked before it is run.")
+    verify: Verify | None = Field(None, description="Ask for a signature, checked before the module is compiled.")
 
     @model_validator(mode="after")
     def _one_place(self) -> "Module":

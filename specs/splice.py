@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from specs.nodes import Node, parse
+from specs.nodes import Node
+from specs.text import parse
 
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_/-]*(\.[A-Za-z0-9_/-]+)*")
 _UNPRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -25,6 +26,29 @@ def json_text(value: Any, indent: int | None = None) -> str:
     """JSON that is YAML as well: what YAML cannot hold raw is escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def yaml_text(value: Any, indent: str = "", *, eol: str = "\n") -> str:
+    """A YAML document in block style, keys in the order given.
+
+    Not yaml's own writer: that one follows YAML 1.1, in whose eyes `1e3` and `0o7` are strings that need no quotes.
+    """
+    if isinstance(value, dict) and value:
+        return "".join(f"{indent}{_yaml_word(key)}:{_below(below, indent, eol)}" for key, below in value.items())
+    if isinstance(value, list) and value:
+        return "".join(f"{indent}-{_below(below, indent, eol)}" for below in value)
+    return f"{indent}{_yaml_word(value)}{eol}"
+
+
+def _below(value: Any, indent: str, eol: str) -> str:
+    """What follows a colon or a dash."""
+    if isinstance(value, (dict, list)) and value:
+        return eol + yaml_text(value, f"{indent}  ", eol=eol)
+    return f" {_yaml_word(value)}{eol}"
+
+
+def _yaml_word(value: Any) -> str:
+    return value if isinstance(value, str) and _is_plain(value) else json_text(value)
 
 
 @dataclass(slots=True)
@@ -47,8 +71,8 @@ class Splicer:
         """Replace a part of the text."""
         self._changes.append((start, end, new))
 
-    def update(self, node: Node, new: Any) -> None:
-        """Make a value another one, touching only what differs."""
+    def update(self, node: Node, new: Any, key: Node | None = None) -> None:
+        """Make a value another one, touching only what differs. `key` is its key in a mapping."""
         if same(node.data, new):
             return
         entries, items = node.entries, node.items
@@ -58,12 +82,12 @@ class Splicer:
             for item, value in zip(items, new, strict=True):
                 self.update(item, value)
         else:
-            self._overwrite(node, new)
+            self._overwrite(node, new, key)
 
     def _update_entries(self, node: Node, entries: list[tuple[Node, Node]], new: dict[str, Any]) -> None:
         for key, value in entries:
             if key.data in new:
-                self.update(value, new[key.data])
+                self.update(value, new[key.data], key)
         gone = [index for index, (key, _) in enumerate(entries) if key.data not in new]
         for index in gone:
             self.cut_entry(node, index)
@@ -76,8 +100,10 @@ class Splicer:
         elif added:
             self._insert(node, stay, added)
 
-    def _overwrite(self, node: Node, new: Any) -> None:
-        start, end = node.start, node.end if node.alias else self._tail(node)
+    def _overwrite(self, node: Node, new: Any, key: Node | None = None) -> None:
+        start, end = node.start, self.tail(node)
+        if key is not None and not node.flow and not node.alias and (node.entries or node.items):
+            start = self.text.index(":", key.end) + 1  # where a block begins is no place for a value in a line
         text = self._value(new, self._column(start) - 1)
         bare = start == end and start > 0 and not self.text[start - 1].isspace()
         self.put(start, end, f" {text}" if bare else text)
@@ -95,7 +121,7 @@ class Splicer:
             self._overwrite(node, [value])
             return
         first, last = node.items[0], node.items[-1]
-        at = self._tail(last)
+        at = self.tail(last)
         if node.flow:
             newline, column = self._own_line(first.start)
             gap = f",{newline}{' ' * column}" if newline else ", "
@@ -106,31 +132,32 @@ class Splicer:
 
     def _insert(self, node: Node, entries: list[tuple[Node, Node]], added: dict[str, Any]) -> None:
         first, last = entries[0][0], entries[-1][1]
-        at = self._tail(last)
+        at = self.tail(last)
         if node.flow:
             newline, column = self._own_line(first.start)
             gap = f",{newline}{' ' * column}" if newline else ", "
             pairs = [
-                f"{self._key(name)}: {self._value(value, column if newline else None)}" for name, value in added.items()
+                f"{self._value(name, None)}: {self._value(value, column if newline else None)}"
+                for name, value in added.items()
             ]
             self.put(at, at, gap + gap.join(pairs))
         else:
             indent = " " * (self._column(first.start) - 1)
-            lines = [f"{indent}{self._key(name)}: {self._value(value, None)}" for name, value in added.items()]
-            self._after_line(at, self._eol().join(lines))
+            lines = [f"{indent}{self._value(name, None)}: {self._value(value, None)}" for name, value in added.items()]
+            self._after_line(at, self.eol().join(lines))
 
     def cut_entry(self, node: Node, index: int) -> None:
         """Remove an entry of a mapping."""
         assert node.entries is not None
         starts = [key.start for key, _ in node.entries]
-        ends = [self._tail(value) for _, value in node.entries]
+        ends = [self.tail(value) for _, value in node.entries]
         self._cut(node, index, starts, ends, lambda start: start)
 
     def cut_item(self, node: Node, index: int) -> None:
         """Remove a value of a list."""
         assert node.items is not None
         starts = [item.start for item in node.items]
-        ends = [self._tail(item) for item in node.items]
+        ends = [self.tail(item) for item in node.items]
         self._cut(node, index, starts, ends, lambda start: self.text.rfind("-", 0, start))
 
     def _cut(self, node: Node, index: int, starts: list[int], ends: list[int], head: Callable[[int], int]) -> None:
@@ -150,50 +177,43 @@ class Splicer:
                 newline = self.text.find("\n", ends[index])
                 self.put(line, len(self.text) if newline < 0 else newline + 1, "")
 
-    def _tail(self, node: Node) -> int:
+    def tail(self, node: Node) -> int:
         """Where the text of a value really ends: a block's own end lies behind the comments that follow it."""
         if node.alias or (node.flow and (node.entries is not None or node.items is not None)):
             return node.end
         if node.entries:
-            return self._tail(node.entries[-1][1])
+            return self.tail(node.entries[-1][1])
         if node.items:
-            return self._tail(node.items[-1])
+            return self.tail(node.items[-1])
         return node.start + len(self.text[node.start : node.end].rstrip())
 
     def _after_line(self, at: int, text: str) -> None:
         """Put lines behind the line that `at` is in."""
         newline = self.text.find("\n", at)
         if newline < 0:
-            self.put(len(self.text), len(self.text), self._eol() + text)
+            self.put(len(self.text), len(self.text), self.eol() + text)
         else:
-            self.put(newline + 1, newline + 1, text + self._eol())
+            self.put(newline + 1, newline + 1, text + self.eol())
 
     def _own_line(self, start: int) -> tuple[str, int]:
         """The line end and indentation of a member that begins its line; an empty line end where it does not."""
         line = self.text.rfind("\n", 0, start) + 1
         if line and not self.text[line:start].strip():
-            return self._eol(), start - line
+            return self.eol(), start - line
         return "", 0
 
     def _value(self, value: Any, column: int | None) -> str:
         """A value as flow text; in JSON over several lines where `column` says how far its line is indented."""
         if self.is_json and column is not None and isinstance(value, (dict, list)):
             text = json_text(value, indent=2)
-            return text.replace("\n", self._eol() + " " * self._line_indent(column))
-        if not self.is_json and isinstance(value, str) and _is_plain(value):
-            return value
-        return json_text(value)
-
-    def _line_indent(self, column: int) -> int:
-        return column
-
-    def _key(self, name: str) -> str:
-        return name if not self.is_json and _is_plain(name) else json_text(name)
+            return text.replace("\n", self.eol() + " " * column)
+        return json_text(value) if self.is_json else _yaml_word(value)
 
     def _column(self, offset: int) -> int:
         return offset - self.text.rfind("\n", 0, offset)
 
-    def _eol(self) -> str:
+    def eol(self) -> str:
+        """The line end of the text."""
         newline = self.text.find("\n")
         return "\r\n" if newline > 0 and self.text[newline - 1] == "\r" else "\n"
 

@@ -7,6 +7,7 @@ Belongs here: turning paths into watches and events into pokes. Does not: readin
 """
 
 import errno
+import logging
 import os
 import queue
 import threading
@@ -35,6 +36,9 @@ POLL_SECONDS: Final = 1.0
 """How often to look where the system cannot tell."""
 
 _EXHAUSTED: Final = (errno.ENOSPC, errno.EMFILE)
+_GONE: Final = (errno.ENOENT, errno.ENOTDIR)
+
+_log: Final = logging.getLogger(__name__)
 
 # Opening a file and closing it after reading are left out: looking at a file must not be a reason to look again.
 _EVENTS: Final[tuple[type[FileSystemEvent], ...]] = (
@@ -49,6 +53,10 @@ _EVENTS: Final[tuple[type[FileSystemEvent], ...]] = (
 )
 
 
+_Key = tuple[str, bool]
+"""What a watch is for: a directory, and whether all below it counts as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Spot:
     """A directory that is watched for a path. `names`: only these entries of it count; None: all, and all below."""
@@ -56,9 +64,21 @@ class _Spot:
     folder: str
     names: frozenset[str] | None
 
+    @property
+    def key(self) -> _Key:
+        return self.folder, self.names is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """A watch, and which directory it was made on: another may have taken its name since."""
+
+    scheduled: ObservedWatch
+    inode: tuple[int, int]
+
 
 class Watcher:
-    """Watches paths, files or directories, that may come and go.
+    """Watches paths, files or directories, that may come and go. Of a file only itself, of a directory all below.
 
     `poke` is called with the path as it was given, on a thread of this object, whenever something happened at or below
     it; it must be quick and must not raise. `native` makes the observer that is tried first.
@@ -67,8 +87,9 @@ class Watcher:
     def __init__(self, poke: Callable[[str], None], native: Callable[[], BaseObserver] = Observer) -> None:
         self._poke = poke
         self._lock = threading.Lock()
+        # Replaced, never changed: the observer's thread reads it without the lock.
         self._spots: dict[str, tuple[_Spot, ...]] = {}
-        self._watches: dict[tuple[str, bool], ObservedWatch] = {}
+        self._watches: dict[_Key, _Watch] = {}
         self._stale: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.polling = ""
         """Why directories are polled; empty where the system tells of changes."""
@@ -85,23 +106,20 @@ class Watcher:
     def watch(self, path: str | Path) -> None:
         """Watch a path. Watching it twice is fine."""
         with self._lock:
-            self._spots.setdefault(str(path), ())
-            self._arm()
+            self._arm(str(path))
 
     def unwatch(self, path: str | Path) -> None:
         """Watch it no longer."""
         with self._lock:
-            self._spots.pop(str(path), None)
-            self._arm()
+            self._spots = {known: spots for known, spots in self._spots.items() if known != str(path)}
+            self._prune()
 
     def close(self) -> None:
         """Stop, and wait for the threads. Closing twice is fine."""
         self._stale.put(None)
         self._thread.join()
         with self._lock:
-            if self._observer.is_alive():
-                self._observer.stop()
-                self._observer.join()
+            self._end()
 
     def _begin(self, native: Callable[[], BaseObserver]) -> BaseObserver:
         try:
@@ -119,50 +137,74 @@ class Watcher:
         observer.start()
         return observer
 
+    def _end(self) -> None:
+        if self._observer.is_alive():
+            self._observer.stop()
+            self._observer.join()
+
     def _rearm(self) -> None:
         """Runs on the thread `watch`: adapt the watches to what came and went, then have everybody look again."""
         while (path := self._stale.get()) is not None:
             with self._lock:
-                self._arm()
+                if path not in self._spots:
+                    continue
+                self._arm(path)
             self._poke(path)
 
-    def _arm(self) -> None:
-        """Make the watches what the paths need now. Call with the lock."""
+    def _arm(self, path: str) -> None:
+        """Make the watches what a path needs now. Call with the lock."""
+        before, spots = self._spots.get(path), _spots(path)
+        self._spots = {**self._spots, path: spots}
+        for spot in spots:
+            self._schedule(spot.key)
+        if before is not None and before != spots:
+            self._prune()
+
+    def _schedule(self, key: _Key) -> None:
+        folder, recursive = key
         try:
-            self._schedule()
-        except OSError as ex:
-            if ex.errno not in _EXHAUSTED or self.polling:
-                raise
-            self._observer.stop()
-            self._observer.join()
-            self._watches.clear()
-            self._observer = self._poll(ex)
-            self._schedule()
-
-    def _schedule(self) -> None:
-        # The handlers read the spots without the lock, so what is needed is known before the first event comes.
-        self._spots = {path: _spots(path) for path in self._spots}
-        needed = {(spot.folder, spot.names is None) for spots in self._spots.values() for spot in spots}
-        for key in [key for key in self._watches if key not in needed or not self._lives(key)]:
-            self._observer.unschedule(self._watches.pop(key))
-        for folder, recursive in needed - self._watches.keys():
+            found = os.stat(folder)
+            inode = found.st_dev, found.st_ino
+            known = self._watches.get(key)
+            if known is not None:
+                if known.inode == inode and self._lives(known):
+                    return
+                self._observer.unschedule(self._watches.pop(key).scheduled)
             handler = _Handler(folder, recursive, self._tell)
-            try:
-                watch = self._observer.schedule(handler, folder, recursive=recursive, event_filter=list(_EVENTS))
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # it went in between, which the watch above it tells
-            self._watches[folder, recursive] = watch
+            scheduled = self._observer.schedule(handler, folder, recursive=recursive, event_filter=list(_EVENTS))
+        except OSError as ex:
+            if ex.errno in _EXHAUSTED and not self.polling:
+                self._fall_back(ex)
+            elif ex.errno not in _GONE:
+                _log.warning("%s cannot be watched (%s): changes are found by the resync", folder, ex.strerror)
+            return
+        self._watches[key] = _Watch(scheduled, inode)
 
-    def _lives(self, key: tuple[str, bool]) -> bool:
-        """Whether a watch still works: its emitter ends when its directory is deleted."""
-        return any(emitter.watch == self._watches[key] and emitter.is_alive() for emitter in self._observer.emitters)
+    def _fall_back(self, ex: OSError) -> None:
+        """Poll from now on, what was watched so far as well."""
+        self._end()
+        self._watches.clear()
+        self._observer = self._poll(ex)
+        for key in {spot.key for spots in self._spots.values() for spot in spots}:
+            self._schedule(key)
 
-    def _tell(self, folder: str, recursive: bool, paths: Iterable[str], gone: bool) -> None:
+    def _prune(self) -> None:
+        """Drop the watches that no path needs."""
+        needed = {spot.key for spots in self._spots.values() for spot in spots}
+        for key in self._watches.keys() - needed:
+            self._observer.unschedule(self._watches.pop(key).scheduled)
+
+    def _lives(self, watch: _Watch) -> bool:
+        """Whether a watch still works: it ends when its directory is deleted."""
+        emitters = self._observer.emitters
+        return any(emitter.watch == watch.scheduled and emitter.should_keep_running() for emitter in emitters)
+
+    def _tell(self, key: _Key, paths: Iterable[str], gone: bool) -> None:
         """Runs on the observer's thread, which holds a lock of its own: takes none here."""
         names = {os.path.basename(path) for path in paths}
         for path, spots in self._spots.items():
             for spot in spots:
-                if spot.folder != folder or (spot.names is None) != recursive:
+                if spot.key != key:
                     continue
                 if spot.names is None and not gone:
                     self._poke(path)
@@ -173,16 +215,16 @@ class Watcher:
 class _Handler(FileSystemEventHandler):
     """Passes on what happened in one watched directory."""
 
-    def __init__(self, folder: str, recursive: bool, tell: Callable[[str, bool, Iterable[str], bool], None]) -> None:
+    def __init__(self, folder: str, recursive: bool, tell: Callable[[_Key, Iterable[str], bool], None]) -> None:
         self._folder = folder
-        self._recursive = recursive
+        self._key = folder, recursive
         self._tell = tell
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Any event at all."""
         paths = [os.fsdecode(path) for path in (event.src_path, event.dest_path) if path]
         gone = isinstance(event, (DirDeletedEvent, DirMovedEvent)) and self._folder in paths
-        self._tell(self._folder, self._recursive, paths, gone)
+        self._tell(self._key, paths, gone)
 
 
 def _spots(path: str) -> tuple[_Spot, ...]:

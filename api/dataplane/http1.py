@@ -67,11 +67,13 @@ class Http1Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
         self._transport = cast("asyncio.Transport", transport)
-        self._reader = Http1Reader(self._context.reader, _text(transport.get_extra_info("peername")), self._scheme)
+        self._reader = Http1Reader(self._context.reader, _peer(transport.get_extra_info("peername")), self._scheme)
         self.deadline = self._loop.time() + self._context.settings.header_timeout
         if not self._context.connections.add(self):
             self._reader.refuse(answers.error(503, "no more connections are taken now", retry_after=1))
             self._advance()
+            # It is not among those that are swept.
+            self._loop.call_later(self._context.settings.linger, self._transport.abort)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -274,7 +276,7 @@ def _in_kernel(transport: asyncio.Transport) -> int:
     return int.from_bytes(answer, sys.byteorder)
 
 
-def _text(peername: tuple[str, int] | None) -> str:
+def _peer(peername: tuple[str, int] | None) -> str:
     if peername is None:
         return ""
     host, port = peername[0], peername[1]

@@ -92,8 +92,7 @@ class Http1Reader:
         self._raw_bytes = 0
         self._request: Request | None = None
         self._persist = True
-        self._body: list[bytes] = []
-        self._body_bytes = 0
+        self._body = bytearray()
         self._body_limit = 0
 
     @property
@@ -146,8 +145,8 @@ class Http1Reader:
         if self.stage is Stage.HEAD:
             if self._raw_bytes > settings.header_bytes + settings.url_bytes + PIECE:
                 self.refuse(answers.error(431, f"the head takes more than {settings.header_bytes} bytes"))
-        elif (
-            self._raw_bytes > settings.header_bytes * 2 + settings.url_bytes + PIECE + FRAMING_FACTOR * self._body_bytes
+        elif self._raw_bytes > settings.header_bytes * 2 + settings.url_bytes + PIECE + FRAMING_FACTOR * len(
+            self._body
         ):
             self.refuse(answers.error(400, "the body's chunks carry more framing than content"))
 
@@ -215,18 +214,18 @@ class Http1Reader:
 
     def on_body(self, part: bytes) -> None:
         """A part of the body, without chunk framing."""
-        self._body_bytes += len(part)
-        if self._body_bytes > self._body_limit:
+        body = self._body
+        body += part  # in one piece: a list of one-byte chunks would take many times their size
+        if len(body) > self._body_limit:
             raise self._refuse(413, self._too_large())
-        self._body.append(part)
 
     def on_message_complete(self) -> None:
         """The end of a request."""
         request = self._request
         if self._body:
             assert request is not None
-            request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-            self._body = []
+            request.body = bytes(self._body)
+            self._body = bytearray()
         self.wants_continue = False
         self.stage = Stage.REQUEST if self._persist else Stage.NOTHING
         self.turns.append(Turn(request, self._refusal, self._persist))
@@ -270,7 +269,6 @@ class Http1Reader:
             if coding.lower() != "chunked":
                 raise self._refuse(501, f"the transfer coding {coding!r} is not known here; chunked is")
         length = int(fields.get("content-length", "0"))
-        self._body_bytes = 0
         self._body_limit = self._limit_of(request) if length or coding is not None else 0
         if length > self._body_limit:
             raise self._refuse(413, self._too_large())

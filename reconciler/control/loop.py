@@ -69,7 +69,7 @@ class ReconcileLoop:
     def _resync(self) -> None:
         """Queue the plugins whose inputs or pools differ from what their last quiet pass saw."""
         self._resync_at = time.monotonic() + RESYNC
-        self._queue.add([name for name in self._names() if self._reconciler.needs_pass(name)])
+        self._queue.add(self._reconciler.stale(self._names()))
 
     def _pass(self, name: str, waited: float) -> None:
         began = time.monotonic()

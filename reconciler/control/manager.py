@@ -9,9 +9,10 @@ from reconciler.control.events import EventLog
 from reconciler.control.loop import ReconcileLoop
 from reconciler.control.reconcile import Reconciler
 from reconciler.control.resolve import Resolver
+from reconciler.control.rollouts import Rollouts
 from reconciler.control.status import StatusBoard
 from reconciler.control.workqueue import WorkQueue
-from reconciler.host.host import PoolHost
+from reconciler.host.host import MOMENT, PoolHost
 from reconciler.host.router import Expectation
 from specs.store import Desired, DesiredStore
 
@@ -29,7 +30,9 @@ class FileWatcher(Protocol):
 class Manager:
     """The control side of one node."""
 
-    def __init__(self, *, store: DesiredStore, host: PoolHost, resolver: Resolver, queue: WorkQueue) -> None:
+    def __init__(
+        self, *, store: DesiredStore, host: PoolHost, resolver: Resolver, rollouts: Rollouts, queue: WorkQueue
+    ) -> None:
         self.board = StatusBoard()
         self.events = EventLog(time.time)
         self._store = store
@@ -39,7 +42,16 @@ class Manager:
         self._watched: frozenset[Path] = frozenset()
         self._watcher: FileWatcher | None = None
         self._first: frozenset[str] | None = None
-        reconciler = Reconciler(desired=store.get, host=host, resolver=resolver, board=self.board, events=self.events)
+        self._rollouts = rollouts
+        reconciler = Reconciler(
+            desired=store.get,
+            host=host,
+            resolver=resolver,
+            board=self.board,
+            events=self.events,
+            rollouts=rollouts,
+            patience=lambda: 0.0 if len(queue) else MOMENT,  # with others waiting, starts overlap instead
+        )
         self.loop = ReconcileLoop(queue, reconciler, self.events, self._names)
 
     def start(self, watcher: FileWatcher) -> None:
@@ -47,13 +59,17 @@ class Manager:
         self._watcher = watcher
         self._store.subscribe(self.desired_changed)
         self._first = frozenset(self._store.list().plugins)
+        self._rollouts.keep_only(self._first)
         self.desired_changed(self._first)
         self.loop.start()
 
     @property
     def started(self) -> bool:
         """Whether every plugin that was desired at the start has been looked at."""
-        return self._first is not None and self._first <= frozenset(self.board.names())
+        if self._first is None:
+            return False
+        unseen = self._first - frozenset(self.board.names())
+        return not any(self._store.get(name) is not None for name in unseen)
 
     def stop(self) -> None:
         """End the loop, then close every instance."""
@@ -77,9 +93,9 @@ class Manager:
         if self._watcher is None:
             return
         wanted = frozenset(
-            path.parent
+            Path(file).parent
             for desired in self._store.list().plugins.values()
-            for path in self._resolver.files(desired.plugin)
+            for file in self._resolver.files(desired.plugin)
         )
         for path in wanted - self._watched:
             self._watcher.watch(path)

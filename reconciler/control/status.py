@@ -2,38 +2,23 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
+from reconciler.control.rollouts import Rollout
 from reconciler.core.conditions import ConditionState
 from reconciler.core.observed import ObservedPlugin
 from reconciler.core.revision import InstanceLimits
 from reconciler.core.states import Condition
-from specs.store import Owner
-
-HISTORY: Final = 10
-"""Revisions that are remembered for each plugin."""
-
-
-@dataclass(frozen=True, slots=True)
-class RevisionRecord:
-    """How one revision went: when it was first tried (epoch seconds), how long until it served, how it ended."""
-
-    revision: str
-    result: str
-    at: float
-    seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON-able data."""
-        return {"revision": self.revision, "result": self.result, "at": timestamp(self.at), "seconds": self.seconds}
+from specs.store import Desired, Owner
 
 
 @dataclass(frozen=True, slots=True)
 class PluginStatus:
-    """The status of one plugin, as of its last pass."""
+    """The status of one plugin, as of its last pass. `uid` tells it from an earlier plugin of the same name."""
 
+    uid: str
     generation: int
     owner: Owner
     shadowed: tuple[Owner, ...]
@@ -42,7 +27,7 @@ class PluginStatus:
     last_good: str
     observed: ObservedPlugin
     conditions: tuple[ConditionState, ...]
-    history: tuple[RevisionRecord, ...] = field(default=())
+    history: tuple[Rollout, ...] = ()
 
     def condition(self, kind: Condition) -> ConditionState | None:
         """One condition, where it is present."""
@@ -68,7 +53,7 @@ class PluginStatus:
                 "desired": self.desired_revision,
                 "serving": serving.revision if serving is not None else "",
                 "lastGood": self.last_good,
-                "history": [record.to_dict() for record in self.history],
+                "history": [rollout.to_dict() for rollout in self.history],
             },
             "instances": {
                 "desired": self.instances,
@@ -151,17 +136,19 @@ class StatusBoard:
         """All of them."""
         return {name: status.to_dict() for name, status in self._statuses.copy().items()}
 
-    def wait(self, name: str, generation: int, timeout: float) -> dict[str, Any] | None:
-        """Block until the plugin is ready or failed in that generation or a later one; its status then.
+    def wait(self, desired: Desired, timeout: float) -> dict[str, Any] | None:
+        """Block until that plugin is ready or failed, in its generation or a later one; its status then.
 
         None when `timeout` seconds are over, or the board is closed.
         """
 
         def settled() -> bool:
-            status = self._statuses.get(name)
-            return status is not None and status.generation >= generation and status.settled
+            status = self._statuses.get(desired.name)
+            if status is None or status.uid != desired.uid or status.generation < desired.generation:
+                return False
+            return status.settled
 
-        return self.get(name) if self._wait_for(settled, timeout) else None
+        return self.get(desired.name) if self._wait_for(settled, timeout) else None
 
     def wait_gone(self, name: str, timeout: float) -> bool:
         """Block until nothing of the plugin is left. False when the time is over, or the board is closed."""

@@ -66,6 +66,22 @@ def not_public(address: Address) -> str:
     return "a private address" if any(address in network for network in _NOT_PUBLIC) else ""
 
 
+_METADATA: Final = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254")))
+"""Where clouds keep an instance's credentials, besides the link-local 169.254.169.254."""
+
+
+def is_inside(address: Address) -> bool:
+    """Whether an address is on this machine or on a private network, where services of one's own are.
+
+    Link-local, multicast and reserved addresses are not, nor are those where clouds answer with credentials.
+    """
+    if address.is_loopback:
+        return True
+    if address in _METADATA or address.is_link_local or address.is_unspecified:
+        return False
+    return not_public(address) == "a private address"
+
+
 @dataclass(frozen=True, slots=True)
 class HostRule:
     """One entry of `allowedHosts`. `port` None means any; `subdomains` marks `*.HOST`, which leaves HOST itself out."""

@@ -40,22 +40,30 @@ class Target:
     suspend: bool = False
 
 
-def diff(target: Target | None, observed: ObservedPlugin, now: float) -> Plan:
-    """What to do now about one plugin. `target` None: it is no longer desired. `now` in monotonic seconds."""
+def diff(target: Target | None, observed: ObservedPlugin, now: float, fallback: Target | None = None) -> Plan:
+    """What to do now about one plugin. `target` None: it is no longer desired. `now` in monotonic seconds.
+
+    `fallback` is the last good revision: it is started where nothing serves and the target cannot.
+    """
     steps = _Steps(now)
     if target is None:
         for pool in observed.pools:
             steps.retire(pool, withdraw=pool.serving)
         return steps.plan()
-    wanted = _wanted(target, observed)
-    if target.suspend:
-        _settle_others(steps, observed, keep=wanted)
-        return steps.plan()
-    if wanted is not None:
-        _converge(steps, wanted, target, observed)
-    elif target.revision is not None and target.spec is not None:
-        steps.add(CreatePool(target.plugin, target.revision, target.spec, target.settings, target.instances))
-    _settle_others(steps, observed, keep=wanted)
+    wanted, serving = _wanted(target, observed), observed.serving
+    kept = [pool for pool in (wanted, serving) if pool is not None]
+    if not target.suspend:
+        if wanted is not None:
+            _converge(steps, wanted, target, serving)
+        elif target.revision is not None and target.spec is not None:
+            steps.add(CreatePool(target.plugin, target.revision, target.spec, target.settings, target.instances))
+        if serving is not None and serving is not wanted:
+            _maintain(steps, serving)
+        if serving is None and fallback is not None and _cannot_serve(target, wanted):
+            kept += _fall_back(steps, fallback, observed)
+    for pool in observed.pools:
+        if pool not in kept:
+            steps.retire(pool)
     return steps.plan()
 
 
@@ -64,14 +72,38 @@ def _wanted(target: Target, observed: ObservedPlugin) -> ObservedPool | None:
     return observed.serving if target.revision is None else observed.pool(target.revision)
 
 
-def _converge(steps: "_Steps", pool: ObservedPool, target: Target, observed: ObservedPlugin) -> None:
+def _converge(steps: "_Steps", pool: ObservedPool, target: Target, serving: ObservedPool | None) -> None:
+    """Bring the wanted pool to its size and settings, and let it take over once it can."""
     if pool.settings != target.settings:
         steps.add(ConfigurePool(pool.plugin, pool.revision, target.settings))
     if pool.failed:
         steps.add(CloseFailed(pool.plugin, pool.revision))
     _resize(steps, pool, target.instances)
-    if not pool.serving and _may_serve(pool, target, observed.serving):
+    if not pool.serving and _may_serve(pool, target, serving):
         steps.add(Serve(pool.plugin, pool.revision))
+
+
+def _maintain(steps: "_Steps", pool: ObservedPool) -> None:
+    """Keep the old revision whole for as long as it serves: what it loses is replaced."""
+    if pool.failed:
+        steps.add(CloseFailed(pool.plugin, pool.revision))
+    _resize(steps, pool, pool.target)
+
+
+def _cannot_serve(target: Target, wanted: ObservedPool | None) -> bool:
+    """Whether the target is not known, or its start failed."""
+    return target.revision is None or (wanted is not None and wanted.phase is PoolPhase.FAILED and not wanted.ready)
+
+
+def _fall_back(steps: "_Steps", fallback: Target, observed: ObservedPlugin) -> list[ObservedPool]:
+    """Bring the last good revision up instead. Returns the pools that are therefore kept."""
+    pool = observed.pool(fallback.revision) if fallback.revision is not None else None
+    if pool is not None:
+        _converge(steps, pool, fallback, None)
+        return [pool]
+    if fallback.revision is not None and fallback.spec is not None:
+        steps.add(CreatePool(fallback.plugin, fallback.revision, fallback.spec, fallback.settings, fallback.instances))
+    return []
 
 
 def _resize(steps: "_Steps", pool: ObservedPool, instances: int) -> None:
@@ -98,15 +130,6 @@ def _may_serve(pool: ObservedPool, target: Target, serving: ObservedPool | None)
         return pool.guest is not None and pool.phase is PoolPhase.IDLE
     enough = min(target.instances, serving.ready if serving is not None else 1)
     return pool.ready >= max(1, enough)
-
-
-def _settle_others(steps: "_Steps", observed: ObservedPlugin, keep: ObservedPool | None) -> None:
-    """Retire the pools that neither serve nor are wanted."""
-    for pool in observed.pools:
-        if pool is not keep and not pool.serving:
-            steps.retire(pool)
-        elif pool is not keep and pool.failed:
-            steps.add(CloseFailed(pool.plugin, pool.revision))
 
 
 class _Steps:

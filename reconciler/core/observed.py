@@ -17,13 +17,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """What changes on a pool without new instances. Seconds; `max_invocations` None means never retired."""
+    """What changes on a pool without new instances. Seconds; `max_invocations` None means never retired.
+
+    For `min_healthy_time` after a pool began to serve, each bad call asks for a pass, which may revert.
+    """
 
     route: str
     queue: int
     queue_timeout: float
     drain_timeout: float
     max_invocations: int | None
+    min_healthy_time: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class ObservedPool:
     `ready` counts instances that can answer, busy ones among them. `retiring` ones are busy and will be closed.
     `failed` ones wait for the reconcile thread to close them. `failures` counts start attempts that failed in a
     row, `crashes` instances that failed in a row without an answer in between; `failed_at` is the last of either.
+    `serving_since` is when the pool last began to take traffic; `calls` and `bad_calls` are counted from then.
     `draining_since` is set while the pool takes no traffic but still has instances.
     """
 
@@ -69,6 +74,9 @@ class ObservedPool:
     crashes: int = 0
     failed_at: float = 0.0
     failure: Failure | None = None
+    serving_since: float | None = None
+    calls: int = 0
+    bad_calls: int = 0
     draining_since: float | None = None
     guest: GuestInfo | None = None
 

@@ -4,18 +4,28 @@ The number of instances, the route and the queue are not part of it: they change
 """
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleSource:
-    """Where a module's bytes come from. `digest` is `sha256:HEX` of the content, known before it is loaded."""
+    """Where a module's bytes come from, and what they must prove.
+
+    `digest` is `sha256:HEX` (or `md5:HEX`) of the content, known before it is loaded; of an image that is named by
+    nothing else, the digest of its manifest, which names the content in turn. `key` is the minisign public key that
+    must have signed the content, in one line; empty where no signature is asked for.
+    """
 
     digest: str
     path: str | None = None
     url: str | None = None
     image: str | None = None
+    key: str = ""
+
+    @property
+    def pins_content(self) -> bool:
+        """Whether `digest` is that of the content itself."""
+        return self.image is None or not self.image.endswith(f"@{self.digest}")
 
     @property
     def place(self) -> str:
@@ -48,7 +58,7 @@ class InstanceLimits:
 class InstanceSpec:
     """All that an instance is made of. Plain and picklable: it crosses the pool-host seam.
 
-    `config` is JSON text: a mapping, or a string for a guest that wants its own format.
+    `config` is JSON text with sorted keys: a mapping, or a string for a guest that wants its own format.
     `namespace` is where shared data, queues and metrics live: the declared one or the plugin's own.
     """
 
@@ -70,7 +80,5 @@ def revision_of(spec: InstanceSpec) -> str:
 
     A module that moved to another path with the same content is the same revision.
     """
-    parts = asdict(spec)
-    parts["module"] = spec.module.digest
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    parts = repr(replace(spec, module=ModuleSource(spec.module.digest, key=spec.module.key)))
+    return hashlib.sha256(parts.encode()).hexdigest()[:12]

@@ -51,11 +51,11 @@ STARTERS: Final = 16
 """Threads that load modules, start and close instances; one bad plugin holds one of them, for its startTimeout."""
 
 MOMENT: Final = 0.005
-"""Seconds that `apply` waits for the jobs it began."""
+"""Seconds that `apply` waits for the jobs it began, where nothing else is to be done."""
 
 
 class PoolHost:
-    """Pools of instances, by plugin and revision. `clock` gives monotonic seconds, `changed(plugin)` asks for a pass."""
+    """Pools of instances, by plugin and revision. `clock`: monotonic seconds; `changed(plugin)` asks for a pass."""
 
     def __init__(
         self,
@@ -82,11 +82,11 @@ class PoolHost:
 
     # ---- the control side
 
-    def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
-        """Do, or begin, what was decided. What takes longer than a moment goes on; its end asks for a pass."""
+    def apply(self, actions: Sequence[Action], patience: float = MOMENT) -> tuple[Outcome, ...]:
+        """Do, or begin, what was decided. What takes longer than `patience` seconds goes on; its end asks for a pass."""
         touched: list[Pool] = []
         outcomes = tuple(self._do(action, touched) for action in actions)
-        deadline = self._clock() + MOMENT
+        deadline = self._clock() + patience
         with self._settled:
             while any(pool.job_running for pool in touched):
                 left = deadline - self._clock()
@@ -180,6 +180,8 @@ class PoolHost:
         self._router.join(pool)
         pool.serving = pool.served = True
         pool.draining_since = None
+        pool.serving_since = self._clock()
+        pool.calls = pool.bad_calls = 0
         for other in self._pools[pool.plugin].values():
             if other is not pool and other.serving:
                 self._withdraw(other)
@@ -333,13 +335,14 @@ class PoolHost:
         self._leases[pool].add(lease)
         return lease
 
-    def give_back(self, lease: PoolLease, failure: Failure | None, seconds: float) -> None:
+    def give_back(self, lease: PoolLease, failure: Failure | None, seconds: float, *, bad: bool) -> None:
         """A lease's call ended (`seconds` it took; `failure` if the instance is spoilt)."""
         pool = lease.pool
         granted: tuple[Waiter, PoolLease] | None = None
         with self._lock:
             self._leases[pool].discard(lease)
-            idle = pool.give_back(lease.slot, failure, seconds)
+            idle = pool.give_back(lease.slot, failure, seconds, bad=bad)
+            telling = not pool.removed and (not idle or (bad and pool.on_probation))
             if idle:
                 self._plan_tick(pool, lease.slot)
             if idle and pool.serving:
@@ -348,7 +351,7 @@ class PoolHost:
                 self._begin_job(pool)
         if granted is not None:
             granted[0].granted(granted[1])
-        elif not idle and not pool.removed:
+        if telling:
             self._changed(pool.plugin)
 
     def _grant(self, pool: Pool) -> None:

@@ -20,8 +20,8 @@ _UNFINISHED: Final = Failure(Reason.INTERNAL, "the host failed while it called t
 class Keeper(Protocol):
     """Who takes leases back."""
 
-    def give_back(self, lease: "PoolLease", failure: Failure | None, seconds: float) -> None:
-        """A lease's call ended."""
+    def give_back(self, lease: "PoolLease", failure: Failure | None, seconds: float, *, bad: bool) -> None:
+        """A lease's call ended, badly or not; `failure` if the instance is spoilt."""
 
 
 class PoolLease:
@@ -63,22 +63,23 @@ class PoolLease:
         if deadline is not None and deadline < until:
             until = deadline
         failure: Failure | None = _UNFINISHED
+        bad = True
         try:
             answer = guest(CallContext(until, self, request_id))
-            failure = None
+            failure, bad = None, False
             return answer
         except GuestFailed as failed:
             failure = failed.failure if failed.fatal else None
             raise
         finally:
             self._ended = True
-            self._keeper.give_back(self, failure, time.monotonic() - began)
+            self._keeper.give_back(self, failure, time.monotonic() - began, bad=bad)
 
     def cancel(self) -> None:
         """Give it back uncalled. Idempotent, and harmless after `call`."""
         if not self._ended:
             self._ended = True
-            self._keeper.give_back(self, None, 0.0)
+            self._keeper.give_back(self, None, 0.0, bad=False)
 
 
 class ThreadWaiter:

@@ -10,6 +10,7 @@ from typing import Final
 
 from reconciler.core.observed import Failure, GuestInfo, ObservedPool, PoolSettings
 from reconciler.core.revision import InstanceSpec
+from reconciler.core.rollout import FIRST_CALLS
 from reconciler.core.states import PoolPhase, Reason
 from reconciler.wasm.kind import Instance, PreparedGuest
 
@@ -58,6 +59,9 @@ class Pool:
         self.crashes = 0
         self.failed_at = 0.0
         self.failure: Failure | None = None
+        self.serving_since: float | None = None
+        self.calls = 0
+        self.bad_calls = 0
         self.draining_since: float | None = None
         self.credit = 0
         self.short_calls = 0
@@ -96,10 +100,24 @@ class Pool:
         self.busy += 1
         return True
 
-    def give_back(self, slot: Slot, failure: Failure | None, seconds: float) -> bool:
-        """A call ended. Returns whether the instance is idle again; else it is spent and waits to be closed."""
+    @property
+    def on_probation(self) -> bool:
+        """Whether the pool began to serve so recently that a bad call may mean that it should not."""
+        since = self.serving_since
+        return since is not None and (
+            self.calls <= FIRST_CALLS or self._clock() - since < self.settings.min_healthy_time
+        )
+
+    def give_back(self, slot: Slot, failure: Failure | None, seconds: float, *, bad: bool = False) -> bool:
+        """A call ended. Returns whether the instance is idle again; else it is spent and waits to be closed.
+
+        `failure` says that the instance is spoilt, `bad` that the call failed, whether or not it did that.
+        """
         self.busy -= 1
         slot.calls += 1
+        self.calls += 1
+        if bad:
+            self.bad_calls += 1
         self._measure(seconds)
         if failure is not None:
             self._crashed(failure)
@@ -171,6 +189,9 @@ class Pool:
             crashes=self.crashes,
             failed_at=self.failed_at,
             failure=self.failure,
+            serving_since=self.serving_since,
+            calls=self.calls,
+            bad_calls=self.bad_calls,
             draining_since=self.draining_since,
             guest=self.guest,
         )

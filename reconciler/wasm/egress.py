@@ -1,12 +1,12 @@
-"""HTTP requests that guests make of the world outside.
+"""HTTP requests to places that somebody else named: a guest that calls out, a spec that says where a module lies.
 
-A guest is not trusted with where it connects: the host must be allowed, the addresses that its name resolves to are
+Neither is trusted with where it leads: the host must be allowed, the addresses that its name resolves to are
 checked, and the connection goes to the very address that was checked, so that a second DNS answer cannot change it.
-Redirects are the guest's to follow, by a request that is checked in turn. The answer is bounded in size, and the whole
+Redirects are the caller's to follow, by a request that is checked in turn. The answer is bounded in size, and the whole
 exchange in time, however slowly a server drips. One connection for each request: nothing is kept between guests.
 
 Belongs here: resolving, connecting, HTTP/1.1. Does not: which addresses are allowed (reconciler.core.addresses), how
-a guest asks (reconciler.wasm.proxy_wasm).
+a guest asks (reconciler.wasm.proxy_wasm), how a module is fetched (reconciler.host.fetch).
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from typing import Final, Protocol
 
 import h11
 
-from reconciler.core.addresses import Address, HostPolicy, normal_host, parse_address
+from reconciler.core.addresses import Address, normal_host, parse_address
 
 HeaderList = tuple[tuple[str, str], ...]
 """Name and value in order, repeats allowed. Latin-1 text, as on the wire."""
@@ -40,7 +40,8 @@ class EgressError(Exception):
 
     EgressError
     +-- EgressDenied   it may not be made: trying again is useless
-    +-- EgressFailed   it was made, or could not be: unknown host, refused, broken off, malformed, too large, too late
+    +-- EgressFailed   it was made, or could not be: unknown host, refused, broken off, malformed, too late
+        +-- EgressTooLarge   the answer is larger than the bound
     """
 
 
@@ -52,11 +53,16 @@ class EgressFailed(EgressError):
     """No complete answer within the bounds."""
 
 
+class EgressTooLarge(EgressFailed):
+    """The answer's body is larger than the bound."""
+
+
 @dataclass(frozen=True, slots=True)
 class EgressRequest:
     """A request. `scheme` is http or https; `host` a name or address; `path` holds the query too.
 
-    Framing headers and `host` are written by the client; what the request holds of them is left out.
+    Framing headers and `host` are written by the client; what the request holds of them is left out. `max_body` is
+    the largest body of the answer in bytes, where the client's own bound is too wide.
     """
 
     method: str
@@ -67,6 +73,7 @@ class EgressRequest:
     headers: HeaderList = ()
     body: bytes = b""
     trailers: HeaderList = ()
+    max_body: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +101,20 @@ class Resolver(Protocol):
         """At least one address, best first. Raises EgressFailed."""
 
 
-class HttpClient(Protocol):
-    """Makes requests for guests. Safe to use from several threads."""
+class Policy(Protocol):
+    """What may be reached; HostPolicy is one."""
 
-    def send(self, request: EgressRequest, policy: HostPolicy, deadline: float) -> EgressResponse:
+    def permits(self, host: str, port: int) -> bool:
+        """Whether that host may be named."""
+
+    def refusal(self, address: Address, port: int) -> str:
+        """Why an address that the host resolved to may not be connected to; empty where it may."""
+
+
+class HttpClient(Protocol):
+    """Makes requests. Safe to use from several threads."""
+
+    def send(self, request: EgressRequest, policy: Policy, deadline: float) -> EgressResponse:
         """The answer, whatever its status. `deadline` is in monotonic seconds. Raises EgressError."""
 
 
@@ -140,7 +157,7 @@ class PinnedHttpClient:
         self._tls = tls
         self._bounds = bounds or EgressBounds()
 
-    def send(self, request: EgressRequest, policy: HostPolicy, deadline: float) -> EgressResponse:
+    def send(self, request: EgressRequest, policy: Policy, deadline: float) -> EgressResponse:
         """The answer; see HttpClient."""
         place = f"{request.host}:{request.port}"
         if request.scheme not in ("http", "https"):
@@ -156,13 +173,14 @@ class PinnedHttpClient:
                 # A server may answer before it read everything, and close: the answer is read all the same.
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     _send(connection, encoded, deadline)
-                return self._receive(connection, parser, deadline)
+                limit = self._bounds.body if request.max_body is None else min(request.max_body, self._bounds.body)
+                return _receive(connection, parser, limit, deadline)
         except TimeoutError:
             raise EgressFailed(f"{place} gave no complete answer in time") from None
         except (OSError, UnicodeError, h11.ProtocolError) as error:
             raise EgressFailed(f"{place}: {error}") from error
 
-    def _addresses(self, request: EgressRequest, policy: HostPolicy, deadline: float) -> list[Address]:
+    def _addresses(self, request: EgressRequest, policy: Policy, deadline: float) -> list[Address]:
         """The addresses that may be connected to: all that the name has, less those that are refused."""
         literal = parse_address(request.host)
         if literal is not None:
@@ -197,25 +215,26 @@ class PinnedHttpClient:
             return stack.enter_context(self._tls.wrap_socket(plain, server_hostname=normal_host(request.host)))
         raise failure
 
-    def _receive(self, connection: socket.socket, parser: h11.Connection, deadline: float) -> EgressResponse:
-        status = 0
-        headers: HeaderList = ()
-        body = bytearray()
-        while True:
-            event = parser.next_event()
-            if event is h11.NEED_DATA:
-                connection.settimeout(_left(deadline))
-                parser.receive_data(connection.recv(_CHUNK))
-            elif isinstance(event, h11.Response):
-                status, headers = event.status_code, _text(event.headers)
-            elif isinstance(event, h11.Data):
-                body += event.data
-                if len(body) > self._bounds.body:
-                    raise EgressFailed(f"the answer is larger than {self._bounds.body} bytes")
-            elif isinstance(event, h11.EndOfMessage):
-                return EgressResponse(status, headers, bytes(body), _text(event.headers))
-            elif isinstance(event, h11.ConnectionClosed):
-                raise EgressFailed("the connection was closed before an answer")
+
+def _receive(connection: socket.socket, parser: h11.Connection, limit: int, deadline: float) -> EgressResponse:
+    status = 0
+    headers: HeaderList = ()
+    body = bytearray()
+    while True:
+        event = parser.next_event()
+        if event is h11.NEED_DATA:
+            connection.settimeout(_left(deadline))
+            parser.receive_data(connection.recv(_CHUNK))
+        elif isinstance(event, h11.Response):
+            status, headers = event.status_code, _text(event.headers)
+        elif isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > limit:
+                raise EgressTooLarge(f"the answer is larger than {limit} bytes")
+        elif isinstance(event, h11.EndOfMessage):
+            return EgressResponse(status, headers, bytes(body), _text(event.headers))
+        elif isinstance(event, h11.ConnectionClosed):
+            raise EgressFailed("the connection was closed before an answer")
 
 
 def _encode(request: EgressRequest, max_head: int) -> tuple[h11.Connection, bytes]:

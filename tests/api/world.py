@@ -85,15 +85,15 @@ class Statuses:
     def list(self) -> Mapping[str, Mapping[str, Any]]:
         return dict(self._statuses)
 
-    def wait(self, name: str, generation: int, timeout: float) -> Mapping[str, Any] | None:
+    def wait(self, desired: Desired, timeout: float) -> Mapping[str, Any] | None:
         def settled() -> bool:
-            status = self._statuses.get(name, {})
+            status = self._statuses.get(desired.name, {})
             ready, progressing = condition(status, "Ready"), condition(status, "Progressing")
-            if ready is None or status["observedGeneration"] < generation:
+            if ready is None or status["observedGeneration"] < desired.generation:
                 return False
             return ready["status"] == "True" or progressing is None or progressing["status"] == "False"
 
-        return self.get(name) if self._wait(settled, timeout) else None
+        return self.get(desired.name) if self._wait(settled, timeout) else None
 
     def wait_gone(self, name: str, timeout: float) -> bool:
         return self._wait(lambda: name not in self._statuses, timeout)

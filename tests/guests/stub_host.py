@@ -31,7 +31,7 @@ class StubHost:
         linker = wasmtime.Linker(engine)
         linker.define_wasi()
         for wanted in self.module.imports:
-            if wanted.module == "env":
+            if wanted.module == "env" and isinstance(wanted.type, wasmtime.FuncType):
                 linker.define_func("env", str(wanted.name), wanted.type, getattr(self, f"_{wanted.name}"))
         self._exports = linker.instantiate(self._store, self.module).exports(self._store)
         memory = self._exports["memory"]
@@ -47,7 +47,8 @@ class StubHost:
     def call(self, name: str, *arguments: int) -> int | None:
         function = self._exports[name]
         assert isinstance(function, wasmtime.Func)
-        return function(self._store, *arguments)
+        result: int | None = function(self._store, *arguments)
+        return result
 
     def start(self, configuration: bytes = b"") -> None:
         """Run what runs once: the entry, the root context, the configuration."""

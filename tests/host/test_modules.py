@@ -10,7 +10,8 @@ import pytest
 
 from reconciler.core.revision import ModuleSource
 from reconciler.core.states import Reason
-from reconciler.host.modules import MAX_MODULE_BYTES, FileDigests, ModuleCache
+from reconciler.host.files import MAX_MODULE_BYTES, FileDigests
+from reconciler.host.modules import ModuleCache
 from reconciler.wasm.engine import Engine
 from reconciler.wasm.kind import ModuleRefused
 from tests.guest_wat import answering

@@ -13,6 +13,9 @@ from specs.model import WasmPlugin
 VM = {"engine": "wasmtime", "path": "function_1.wasm"}
 
 
+FLAT_SPEC = {"module": {"path": "a"}, "capabilities": {"stores": ["*"]}}
+
+
 def mosn(config: dict[str, Any], **more: Any) -> str:
     filters = [{"type": "other"}, {"type": "Layotto", "config": config}]
     return json.dumps({"servers": [{"listeners": [{"name": "grpc"}, {"stream_filters": filters}]}]} | more)
@@ -65,7 +68,7 @@ def test_md5_is_a_digest_and_path_wins_over_url() -> None:
         ({"name": "a", "vm_config": VM, "instance_num": True}, "instance_num", "expected a whole number, not True"),
         ({"name": "a", "vm_config": VM, "instance_num": 10**9}, "instance_num", "is too large; at most 100000"),
         ({"name": "a", "vm_config": VM, "extra": 3}, "extra", "holds a string"),
-        ({"name": "a/b", "vm_config": VM}, "name", "a name is made of letters"),
+        ({"name": "a/b", "vm_config": VM}, "name", "a name has letters"),
         ({"name": 3, "vm_config": VM}, "name", "expected a string, not 3"),
         ({"name": "a", "from_wasm_plugin": "p"}, "from_wasm_plugin", "plugin not found"),
     ],
@@ -100,6 +103,7 @@ def test_what_fits_the_flat_form_comes_back_the_same() -> None:
 @pytest.mark.parametrize(
     "spec",
     [
+        {"capabilities": {}},
         {"instances": 0},
         {"limits": {"timeout": "5s"}},
         {"config": {"a": 1}},
@@ -111,5 +115,10 @@ def test_what_fits_the_flat_form_comes_back_the_same() -> None:
     ],
 )
 def test_what_the_flat_form_cannot_say_is_not_written_flat(spec: dict[str, Any]) -> None:
-    plugin = WasmPlugin.model_validate({"metadata": {"name": "a"}, "spec": {"module": {"path": "a"}} | spec})
+    plugin = WasmPlugin.model_validate({"metadata": {"name": "a"}, "spec": FLAT_SPEC | spec})
     assert flatten(plugin, keyed=True) is None
+
+
+def test_what_has_just_a_module_and_all_stores_is_written_flat() -> None:
+    plugin = WasmPlugin.model_validate({"metadata": {"name": "a"}, "spec": FLAT_SPEC})
+    assert flatten(plugin, keyed=True) == {"name": "a", "instance_num": 1, "vm_config": {"path": "a"}}

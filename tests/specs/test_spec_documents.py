@@ -1,5 +1,7 @@
 """What texts mean, and what is said about bad ones."""
 
+import functools
+import itertools
 import json
 import os
 import time
@@ -7,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from specs.document import MAX_BYTES, parse_text, plugin_from, validate_file
+from specs.document import parse_text, plugin_from, validate_file
 from specs.errors import SpecInvalid
+from specs.files import MAX_BYTES
 from tests.specs.conftest import document
 
 
@@ -80,7 +83,7 @@ def test_the_accepted_forms(text: str, file: str, expected: list[str]) -> None:
         ("limits: {timeot: 1s}", "a.yaml:5:12: spec.limits.timeot: unknown field; did you mean timeout?"),
         ("env: [{name: A, valu: b}]", "a.yaml:5:19: spec.env[0].valu: unknown field; did you mean value?"),
         ("env: [{name: A}]", "a.yaml:5:9: spec.env[0]: give exactly one of value, valueFrom"),
-        ("route: a/b", "a.yaml:5:3: spec.route: a name is made of letters"),
+        ("route: a/b", "a.yaml:5:3: spec.route: a name has letters"),
         ("instances: 1\n  instances: 2", "a.yaml:6:3: the key 'instances' is given twice"),
         ("config: {a: .nan}", "a.yaml:5:15: .nan is not a finite number"),
         ("config: {1: a}", "a.yaml:5:12: a key is a string, not a number; put it in quotes"),
@@ -112,12 +115,33 @@ def test_a_bad_field_is_named_with_its_place(spec: str, expected: str) -> None:
         ("[" * 100_000, "a.yaml", "maximum nesting depth"),
         ("[" * 100, "a.yaml", "nested deeper than 64"),
         ("[" * 100_000, "a.json", "nested deeper than 64"),
+        ('{"a": "\\ud800"}', "a.json", "a.json:1:7: half of a surrogate pair"),
+        ("9" * 5000, "a.json", "is too large a number"),
+        ("1e999", "a.json", "is too large a number"),
+        ("9" * 5000, "a.yaml", "is too large a number"),
+        ("0x" + "f" * 5000, "a.yaml", "is too large a number"),
+        ("1e999", "a.yaml", "is too large a number"),
         ('{"servers": []}', "a.json", "no stream filter of type Layotto"),
         ('{"a": {"metadata": {"name": "b"}, "kind": "WasmPlugin"}}', "a.json", "a.apiVersion: is required"),
     ],
 )
 def test_a_bad_text_is_refused_with_a_reason(text: str, file: str, expected: str) -> None:
     assert any(expected in problem for problem in problems(text, file)), problems(text, file)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(float("nan"), "nan is not a finite number", id="nan"),
+        pytest.param(10**50, "too large", id="large"),
+        pytest.param("\ud800", "half of a surrogate pair", id="surrogate"),
+        pytest.param(functools.reduce(lambda inner, _: [inner], range(100), []), "nested deeper", id="deep"),
+        pytest.param([0] * 300_000, "more than 200000 values", id="many"),
+    ],
+)
+def test_data_that_no_file_can_hold_is_refused(value: object, expected: str) -> None:
+    with pytest.raises(SpecInvalid, match=expected):
+        plugin_from(OBJECT | {"spec": {"module": {"path": "a"}, "config": {"x": value}}})
 
 
 def test_every_problem_of_every_document_is_reported_at_once() -> None:
@@ -143,7 +167,7 @@ def test_what_precedes_a_syntax_error_is_still_told() -> None:
 def test_an_alias_bomb_is_refused_at_once() -> None:
     letters = "abcdefghi"
     bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
-        f"{here}: &{here} [{', '.join([f'*{before}'] * 10)}]\n" for before, here in zip(letters, letters[1:], strict=False)
+        f"{here}: &{here} [{', '.join([f'*{before}'] * 10)}]\n" for before, here in itertools.pairwise(letters)
     )
     began = time.process_time()
     assert any("aliases counted" in problem for problem in problems(bomb))
@@ -188,7 +212,9 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
 
 
 def test_yaml_means_what_json_means() -> None:
-    text = document("a").replace("a.wasm}", "a.wasm}, config: {a: yes, b: 010, c: 1:30, d: 2024-01-01, e: 0x10, f: 1e3, g: ~}")
+    text = document("a").replace(
+        "a.wasm}", "a.wasm}, config: {a: yes, b: 010, c: 1:30, d: 2024-01-01, e: 0x10, f: 1e3, g: ~}"
+    )
     config = parse_text(text, "a.yaml").documents[0].plugin.spec.config
     assert config == {"a": "yes", "b": 10, "c": "1:30", "d": "2024-01-01", "e": 16, "f": 1000.0, "g": None}
 

@@ -353,6 +353,20 @@ def test_a_call_is_made_and_its_answer_resumes_the_request(world: World) -> None
     instance.close()
 
 
+def test_an_answer_is_told_to_the_root_context(world: World) -> None:
+    world.upstreams.answers["/stock?x=1"] = EgressResponse(200, (), b"")
+    wat = caller("(i32.store (i32.const 740) (local.get 0))" + ECHO + RESUME)
+    seen = "(i32.store (i32.const 744) (call $proxy_get_header_map_size (i32.const 0) (i32.const 748)))"
+    wat = wat.replace("(i32.store (i32.const 700)", f"{seen} (i32.store (i32.const 700)")
+    declared = (
+        '(import "env" "proxy_get_header_map_size" (func $proxy_get_header_map_size (param i32 i32) (result i32)))'
+    )
+    instance = world.start(wat.replace("(module", f"(module {declared}", 1), OPEN)
+    memory = Memory(handle(instance).body)
+    assert (memory.u32(740), memory.u32(744)) == (abi.ROOT, abi.NOT_FOUND)
+    instance.close()
+
+
 def test_a_call_that_fails_is_told_without_headers(world: World) -> None:
     instance = world.start(caller(ECHO + RESUME), OPEN)
     memory = Memory(handle(instance).body)

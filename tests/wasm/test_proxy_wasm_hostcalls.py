@@ -6,7 +6,8 @@ import time
 import pytest
 
 from reconciler.core.revision import InstanceSpec
-from reconciler.wasm.kind import Request
+from reconciler.wasm import preview1
+from reconciler.wasm.kind import GuestFailed, Request
 from reconciler.wasm.proxy_wasm import abi, wire
 from tests.wasm.world import BIG, SPEC, Memory, World, handle, probe
 
@@ -440,7 +441,7 @@ def test_what_a_guest_prints_is_logged_by_lines(world: World) -> None:
         data={2000: struct.pack("<IIII", NAME, 5, VALUE, 4), NAME: b"hello", VALUE: b" you\n"[:4] + b"\n"},
         extra="",
     )
-    assert memory.statuses == [0, 0, 0, abi.WASI_BADF]
+    assert memory.statuses == [0, 0, 0, preview1.BAD_DESCRIPTOR]
     assert world.services.lines == []
     assert memory.u32(OUT + 4) == 4
 
@@ -459,6 +460,20 @@ def test_sleeping_ends_with_the_clock(world: World) -> None:
     memory = world.probe(("poll_oneoff", [NAME, 700, 1, OUT]), data={NAME: subscription})
     assert memory.statuses == [0]
     assert (memory.u32(OUT), memory.u64(700)) == (1, 42)
+
+
+def test_sleeping_past_the_deadline_ends_the_guest(world: World) -> None:
+    subscription = struct.pack("<QB7xI4xQQH6x", 42, 0, 1, 60_000_000_000, 0, 0)
+    instance = world.start(
+        probe(
+            ("poll_oneoff", [NAME, 700, 1, OUT]), "(call $work)", data={NAME: subscription}, extra="(func $work (loop))"
+        )
+    )
+    started = time.monotonic()
+    with pytest.raises(GuestFailed, match="DeadlineExceeded"):
+        handle(instance, seconds=0.1)
+    assert time.monotonic() - started < 5
+    instance.close()
 
 
 # Bad memory
@@ -520,7 +535,7 @@ def test_a_hostile_pointer_or_size_is_a_status_and_never_more(
     try:
         memory = Memory(handle(instance, REQUEST).body)
         assert len(memory.statuses) == len(steps[:99])
-        pointers = abi.WASI_FAULT if name in ("fd_write", "poll_oneoff", "clock_time_get") else 6
+        pointers = preview1.FAULT if name in ("fd_write", "poll_oneoff", "clock_time_get") else 6
         assert pointers in memory.statuses
         assert caplog.text == ""
         assert handle(instance, REQUEST).status == 200

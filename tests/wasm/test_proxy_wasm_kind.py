@@ -127,6 +127,20 @@ def test_a_prepared_guest_is_closed_twice_without_harm(world: World) -> None:
     prepared.close()
 
 
+def test_a_module_is_linked_once_for_all_that_run_it_and_again_after_the_last(world: World) -> None:
+    module = world.engine.compile(probe().encode())
+    first, second = (world.kind.prepare(module, SPEC, world.services) for _ in range(2))
+    assert first.callbacks is second.callbacks
+    first.close()
+    instance = second.start()
+    assert handle(instance).status == 200
+    instance.close()
+    second.close()
+    third = world.kind.prepare(module, SPEC, world.services)
+    assert third.callbacks is not second.callbacks
+    third.start().close()
+
+
 # Starting
 
 

@@ -11,9 +11,10 @@ from reconciler.state.errors import StoreUnavailable
 from reconciler.wasm.egress import EgressError, EgressFailed, EgressRequest, EgressResponse
 from reconciler.wasm.engine import Engine
 from reconciler.wasm.kind import CallContext, GuestFailed, KeyValueStore, Request, Response
-from reconciler.wasm.proxy_wasm.guest import PreparedProxyWasm, ProxyWasmKind
-from reconciler.wasm.proxy_wasm.hostcalls import WASI
+from reconciler.wasm.preview1 import MODULE as WASI
+from reconciler.wasm.proxy_wasm.guest import ProxyWasmKind
 from reconciler.wasm.proxy_wasm.instance import ProxyWasmInstance
+from reconciler.wasm.proxy_wasm.prepared import PreparedProxyWasm
 from reconciler.wasm.proxy_wasm.shared import SharedSpaces
 
 LIMITS = InstanceLimits(

@@ -4,7 +4,7 @@ import ctypes
 import logging
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
@@ -23,6 +23,10 @@ _WORDS: Final = _SLOT // 4
 _MAX_PARAMS: Final = 16
 _FUNC: Final = 16
 """Bytes of a wasmtime_func_t."""
+_ABSENT: Final = object()
+"""Stands for an export that is missing; ctypes refuses to pass it on."""
+_COUNTS: Final = tuple(ctypes.c_size_t(max(count, 1)) for count in range(_MAX_PARAMS + 1))
+"""How many value slots a call with that many arguments needs: its result has the first one."""
 _PACK: Final = tuple(struct.Struct("<" + "I12x" * count).pack_into for count in range(_MAX_PARAMS + 1))
 """Puts that many 32-bit arguments into value slots."""
 
@@ -41,8 +45,14 @@ class FastFfi:
         self.call = releasing.wasmtime_func_call_unchecked
         self.call.restype = ctypes.c_size_t
         # These only read or write a field of the store: letting other threads run meanwhile would cost more.
-        self.measure = ctypes.PYFUNCTYPE(ctypes.c_size_t, word, word)(("wasmtime_memory_data_size", holding))
-        self.deadline = ctypes.PYFUNCTYPE(None, word, ctypes.c_uint64)(("wasmtime_context_set_epoch_deadline", holding))
+        self.export = holding.wasmtime_instance_export_get
+        self.export.restype = ctypes.c_bool
+        self.base = holding.wasmtime_memory_data
+        self.base.restype = ctypes.c_size_t
+        self.measure = holding.wasmtime_memory_data_size
+        self.measure.restype = ctypes.c_size_t
+        self.deadline = holding.wasmtime_context_set_epoch_deadline
+        self.deadline.restype = None
         self._callback_type = ctypes.CFUNCTYPE(
             ctypes.c_size_t, word, word, ctypes.POINTER(ctypes.c_uint32), ctypes.c_size_t
         )
@@ -161,37 +171,38 @@ class _FastGuest:
     def __init__(self, ffi: FastFfi, store: wasmtime.Store, instance: wasmtime.Instance, names: Sequence[str]) -> None:
         self._call = ffi.call
         self._deadline = ffi.deadline
-        context = store._context()
-        self._context = ctypes.byref(context.contents)
-        self._values = (ctypes.c_uint32 * (_MAX_PARAMS * _SLOT // 4))()
+        self._context = ctypes.byref(store._context().contents)
+        self._values = (ctypes.c_uint32 * (_MAX_PARAMS * _WORDS))()
         self._slots = ctypes.byref(self._values)
         self._trap = ctypes.c_void_p()
         self._trap_slot = ctypes.byref(self._trap)
         self._table = (native.wasmtime_func_t * len(names))()
-        found = native.wasmtime_extern_t()
-        functions: list[Any] = []
-        for index, name in enumerate(names):
-            functions.append(None)
-            text = name.encode()
-            if native.wasmtime_instance_export_get(
-                context, ctypes.byref(instance._instance), text, len(text), ctypes.byref(found)
-            ):
-                self._table[index] = found.of.func
-                functions[-1] = ctypes.byref(self._table, index * _FUNC)
-        self._functions = tuple(functions)
-        self.memory = self._memory(ffi, context, instance)
+        self._functions = tuple(self._find(ffi, instance, names))
+        self.memory = self._memory(ffi, instance)
 
-    def _memory(self, ffi: FastFfi, context: Any, instance: wasmtime.Instance) -> GuestMemory | None:
+    def _find(self, ffi: FastFfi, instance: wasmtime.Instance, names: Sequence[str]) -> Iterator[Any]:
+        """Pointers to the functions of those names, kept in `_table`."""
         found = native.wasmtime_extern_t()
-        if not native.wasmtime_instance_export_get(
-            context, ctypes.byref(instance._instance), b"memory", 6, ctypes.byref(found)
-        ):
+        for index, name in enumerate(names):
+            text = name.encode()
+            size = ctypes.c_size_t(len(text))
+            exists = ffi.export(self._context, ctypes.byref(instance._instance), text, size, ctypes.byref(found))
+            if exists and int(found.kind) == native.WASMTIME_EXTERN_FUNC.value:
+                self._table[index] = found.of.func
+                yield ctypes.byref(self._table, index * _FUNC)
+            else:
+                yield _ABSENT
+
+    def _memory(self, ffi: FastFfi, instance: wasmtime.Instance) -> GuestMemory | None:
+        found = native.wasmtime_extern_t()
+        where = ctypes.byref(instance._instance)
+        if not ffi.export(self._context, where, b"memory", ctypes.c_size_t(6), ctypes.byref(found)):
             return None
         if int(found.kind) != native.WASMTIME_EXTERN_MEMORY.value:
             native.wasmtime_extern_delete(ctypes.byref(found))
             return None
         memory = native.wasmtime_memory_t.from_buffer_copy(found.of.memory)
-        base = ctypes.addressof(native.wasmtime_memory_data(context, ctypes.byref(memory)).contents)
+        base: int = ffi.base(self._context, ctypes.byref(memory))
         return GuestMemory(base, partial(ffi.measure, self._context, ctypes.byref(memory)))
 
     def call(self, function: int, *args: int) -> int:
@@ -199,7 +210,7 @@ class _FastGuest:
         count = len(args)
         values = self._values
         _PACK[count](values, 0, *args)
-        error = self._call(self._context, self._functions[function], self._slots, count or 1, self._trap_slot)
+        error = self._call(self._context, self._functions[function], self._slots, _COUNTS[count], self._trap_slot)
         if error or self._trap:
             raise self._failure(error)
         result: int = values[0]
@@ -213,11 +224,11 @@ class _FastGuest:
 
     def has(self, function: int) -> bool:
         """Whether the instance exports it."""
-        return self._functions[function] is not None
+        return self._functions[function] is not _ABSENT
 
     def set_deadline(self, ticks: int) -> None:
         """Trap in that many epochs."""
-        self._deadline(self._context, ticks)
+        self._deadline(self._context, ctypes.c_uint64(ticks))
 
 
 def _error(address: int) -> wasmtime.WasmtimeError:

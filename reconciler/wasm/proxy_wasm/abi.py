@@ -62,14 +62,6 @@ COUNTER: Final = 0
 GAUGE: Final = 1
 HISTOGRAM: Final = 2
 
-# wasi_errno_t
-WASI_SUCCESS: Final = 0
-WASI_BADF: Final = 8
-WASI_FAULT: Final = 21
-WASI_INVAL: Final = 28
-WASI_IO: Final = 29
-WASI_NOTSUP: Final = 58
-
 CALLBACKS: Final[Mapping[str, tuple[int, ...]]] = {
     "_initialize": (0,),
     "_start": (0,),

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
+from reconciler.wasm import preview1
 from reconciler.wasm.ffi.seam import Signature
 from reconciler.wasm.kind import ImportShape
 from reconciler.wasm.proxy_wasm import abi
 from reconciler.wasm.proxy_wasm.state import Current
-
-WASI: Final = "wasi_snapshot_preview1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +34,12 @@ class HostCall:
 
     def signature(self, wanted: ImportShape) -> Signature:
         """Its type as the module declares it, and what it answers for bad memory and for a bug of ours."""
-        wasi = self.module == WASI
+        wasi = self.module == preview1.MODULE
         return Signature(
             wanted.params,
             wanted.results,
-            fault=abi.WASI_FAULT if wasi else abi.INVALID_MEMORY_ACCESS,
-            broken=abi.WASI_IO if wasi else abi.INTERNAL_FAILURE,
+            fault=preview1.FAULT if wasi else abi.INVALID_MEMORY_ACCESS,
+            broken=preview1.IO if wasi else abi.INTERNAL_FAILURE,
         )
 
 

@@ -1,9 +1,8 @@
-"""Host functions about the request and its answer: bodies, headers and trailers, local responses, pausing."""
+"""Host functions about the request and its answer: bodies, local responses, pausing."""
 
 from collections.abc import Iterable
-from typing import Final
 
-from reconciler.wasm.kind import Headers, Response
+from reconciler.wasm.kind import Response
 from reconciler.wasm.proxy_wasm import abi, wire
 from reconciler.wasm.proxy_wasm.hostcalls import HostCall, HostCallGroup
 from reconciler.wasm.proxy_wasm.state import MAX_CALL_DATA, GuestState
@@ -107,123 +106,6 @@ def _splice(old: Body, start: int, length: int, data: bytes) -> Body:
 def _length(old: Body, start: int, length: int, size: int) -> int:
     """How long the spliced buffer would be."""
     return size + min(start, len(old)) + max(0, len(old) - start - length)
-
-
-_UNKNOWN_MAP: Final = abi.BAD_ARGUMENT
-
-
-class MapCalls(HostCallGroup):
-    """Headers and trailers."""
-
-    def calls(self) -> Iterable[HostCall]:
-        """The functions of the group."""
-        return (
-            HostCall("proxy_get_header_map_size", "ii", self.size),
-            HostCall("proxy_get_header_map_pairs", "iii", self.pairs),
-            HostCall("proxy_set_header_map_pairs", "iii", self.set_pairs),
-            HostCall("proxy_get_header_map_value", "iiiii", self.value),
-            HostCall("proxy_add_header_map_value", "iiiii", self.add),
-            HostCall("proxy_replace_header_map_value", "iiiii", self.replace),
-            HostCall("proxy_remove_header_map_value", "iii", self.remove),
-        )
-
-    def size(self, kind: int, size_at: int) -> int:
-        """How many bytes the serialised map has."""
-        state = self._current.state
-        found = _map(state, kind)
-        if found is None:
-            return abi.NOT_FOUND if kind < abi.MAPS else _UNKNOWN_MAP
-        state.memory.write_u32(size_at, wire.encoded_size(found))
-        return abi.OK
-
-    def pairs(self, kind: int, address_at: int, size_at: int) -> int:
-        """The whole map, serialised."""
-        state = self._current.state
-        found = _map(state, kind)
-        if found is None:
-            return abi.NOT_FOUND if kind < abi.MAPS else _UNKNOWN_MAP
-        return state.give(wire.encode_pairs(found), address_at, size_at)
-
-    def set_pairs(self, kind: int, address: int, size: int) -> int:
-        """Replace the whole map."""
-        state = self._current.state
-        data = state.memory.read(address, min(size, wire.MAX_BYTES + 1))
-        found = _changeable(state, kind)
-        if found is None:
-            return _UNKNOWN_MAP
-        try:
-            found[:] = wire.decode_pairs(data)
-        except ValueError:
-            return abi.PARSE_FAILURE
-        return abi.OK
-
-    def value(self, kind: int, key: int, key_size: int, address_at: int, size_at: int) -> int:
-        """The values of one key, joined with a comma where there are several, as Envoy does."""
-        state = self._current.state
-        name = _text(state, key, key_size).lower()
-        found = _map(state, kind)
-        if found is None:
-            return abi.NOT_FOUND if kind < abi.MAPS else _UNKNOWN_MAP
-        values = [value for key_there, value in found if key_there == name]
-        if not values:
-            return abi.NOT_FOUND
-        return state.give(",".join(values).encode("latin-1", "replace"), address_at, size_at)
-
-    def add(self, kind: int, key: int, key_size: int, value: int, value_size: int) -> int:
-        """Add a key with a value."""
-        state = self._current.state
-        pair = (_text(state, key, key_size).lower(), _text(state, value, value_size))
-        found = _changeable(state, kind)
-        if found is None:
-            return _UNKNOWN_MAP
-        if len(found) >= wire.MAX_PAIRS:
-            return abi.INTERNAL_FAILURE
-        found.append(pair)
-        return abi.OK
-
-    def replace(self, kind: int, key: int, key_size: int, value: int, value_size: int) -> int:
-        """Give a key one value, at its first place; add it where there is none."""
-        state = self._current.state
-        name, text = _text(state, key, key_size).lower(), _text(state, value, value_size)
-        found = _changeable(state, kind)
-        if found is None:
-            return _UNKNOWN_MAP
-        places = [index for index, pair in enumerate(found) if pair[0] == name]
-        if places:
-            found[places[0]] = (name, text)
-            for index in reversed(places[1:]):
-                del found[index]
-            return abi.OK
-        if len(found) >= wire.MAX_PAIRS:
-            return abi.INTERNAL_FAILURE
-        found.append((name, text))
-        return abi.OK
-
-    def remove(self, kind: int, key: int, key_size: int) -> int:
-        """Remove a key with all its values."""
-        state = self._current.state
-        name = _text(state, key, key_size).lower()
-        found = _changeable(state, kind)
-        if found is None:
-            return _UNKNOWN_MAP
-        found[:] = [pair for pair in found if pair[0] != name]
-        return abi.OK
-
-
-def _text(state: GuestState, address: int, size: int) -> str:
-    return state.memory.read(address, size).decode("latin-1")
-
-
-def _map(state: GuestState, kind: int) -> Headers | None:
-    if kind <= abi.RESPONSE_TRAILERS:
-        return None if state.stream is None else state.stream.map(kind)
-    if state.result is not None and kind == abi.HTTP_CALL_HEADERS:
-        return state.result.headers
-    return state.result.trailers if state.result is not None and kind == abi.HTTP_CALL_TRAILERS else None
-
-
-def _changeable(state: GuestState, kind: int) -> Headers | None:
-    return state.stream.map(kind) if state.stream is not None and kind <= abi.RESPONSE_TRAILERS else None
 
 
 class FlowCalls(HostCallGroup):

@@ -12,7 +12,7 @@ import pytest
 from api.dataplane.server import DataPlane
 from reconciler.core.observed import Failure
 from reconciler.core.states import Reason
-from reconciler.host.invoke import RouteLimits, RouteUnavailable
+from reconciler.host.invoke import RouteLimits, RouteUnavailable, Waiter
 from reconciler.wasm.kind import GuestFailed, Request, Response
 from tests.api.dataplane.parts import DEADLINE, Gate, RawClient, Route, RouteDispatcher, echo, eventually
 
@@ -87,6 +87,27 @@ def test_who_waits_too_long_is_told_to_come_again(start) -> None:
         gate.opened.set()
         assert first.result()[0] == 200
     assert route.idle == 1
+
+
+def test_an_instance_that_is_granted_too_late_is_given_back(start) -> None:
+    class Late(RouteDispatcher):
+        """The grant is on its way already when the waiter leaves."""
+
+        def abandon(self, route: str, waiter: Waiter) -> None:
+            return
+
+    gate = Gate()
+    route = Route(gate, queue_timeout=0.05)
+    plane = start(Late({"r": route}))
+    with ThreadPoolExecutor(1) as clients:
+        first = clients.submit(get, plane, "r")
+        eventually(lambda: gate.entered == 1)
+        assert get(plane, "r")[0] == 503
+        assert len(route.waiting) == 1
+        gate.opened.set()
+        assert first.result()[0] == 200
+    eventually(lambda: route.idle == 1)
+    assert gate.entered == 1
 
 
 def test_a_full_queue_says_when_to_come_again(start) -> None:

@@ -21,6 +21,15 @@ def ask(plane: DataPlane, raw: bytes, **how: bool) -> Answered:
         return client.answer(**how)
 
 
+def is_reset(client: RawClient) -> bool:
+    """Whether the server holds the connection no more, though we have not closed ours."""
+    try:
+        client.send(b"x")
+    except OSError:
+        return True
+    return False
+
+
 def error_of(answered: Answered) -> str:
     assert answered.headers["content-type"] == "application/json"
     return json.loads(answered.body)["error"]
@@ -327,6 +336,11 @@ def test_the_client_of_a_refused_upload_gets_the_answer_and_no_reset(start) -> N
             400, POST + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"y" * 1_000_000, id="endless chunk extension"
         ),
         pytest.param(
+            400,
+            POST + b"Transfer-Encoding: chunked\r\n\r\n" + (b"1;" + b"y" * 300 + b"\r\nx\r\n") * 3000,
+            id="more framing than content",
+        ),
+        pytest.param(
             431, POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"A: b\r\n" * 100_000, id="endless trailers"
         ),
     ],
@@ -341,6 +355,7 @@ def test_what_has_no_end_is_refused(plane: DataPlane, status: int, raw: bytes) -
     "response",
     [
         Response(200, [("x", "a\r\nset-cookie: b")]),
+        Response(200, [("x", "a\r\nset-cookie\0b")]),
         Response(200, [("x", "a\nb")]),
         Response(200, [("x", "a\0b")]),
         Response(200, [("x: y\r\nset-cookie", "b")]),
@@ -463,7 +478,7 @@ def test_a_client_that_reads_slowly_gets_everything(start) -> None:
 
 
 def test_more_connections_than_may_be_are_told_to_come_again(start) -> None:
-    plane = start({"echo": Route(echo)}, Settings(connections=2))
+    plane = start({"echo": Route(echo)}, Settings(connections=2, linger=0.05))
     with RawClient(plane.port) as first, RawClient(plane.port) as second, RawClient(plane.port) as third:
         for client in (first, second):
             client.send(GET)
@@ -471,6 +486,7 @@ def test_more_connections_than_may_be_are_told_to_come_again(start) -> None:
         answered = third.answer()
         assert (answered.status, answered.headers["retry-after"]) == (503, "1")
         assert third.at_end()
+        eventually(lambda: is_reset(third))
         first.socket.close()
         eventually(lambda: plane.open_connections == 1)
         assert ask(plane, GET).status == 200

@@ -5,7 +5,7 @@ from itertools import count, pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.dataplane.http1_reader import Http1Reader, ReaderContext
+from api.dataplane.http1_reader import PIECE, Http1Reader, ReaderContext
 from api.dataplane.settings import Settings
 from reconciler.host.invoke import RouteLimits
 from reconciler.wasm.kind import Request
@@ -20,9 +20,13 @@ STREAM = (
 )
 
 
-def read(pieces: list[bytes]) -> list[Request | int | None]:
+def new_reader() -> Http1Reader:
     context = ReaderContext(Settings(), lambda route: RouteLimits(100, 1.0), "0", count())
-    reader = Http1Reader(context, "there", "http")
+    return Http1Reader(context, "there", "http")
+
+
+def read(pieces: list[bytes]) -> list[Request | int | None]:
+    reader = new_reader()
     seen: list[Request | int | None] = []
     for piece in pieces:
         rest: bytes | memoryview | None = piece
@@ -52,3 +56,12 @@ def test_damaged_bytes_are_refused_once_or_read_and_never_raise(place: int, junk
     refused = [status for status in seen if isinstance(status, int)]
     assert all(400 <= status < 506 for status in refused)
     assert len(seen) <= 6
+
+
+def test_no_more_is_parsed_ahead_than_a_piece_holds() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: h\r\nid: r\r\n\r\n"
+    reader = new_reader()
+    rest = reader.feed(request * 10_000)
+    assert rest is not None
+    assert 1 <= len(reader.turns) <= PIECE // len(request) + 1
+    reader.close()

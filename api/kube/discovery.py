@@ -1,0 +1,155 @@
+"""What is served, told to clients that look around: groups, versions, resources; plain and aggregated."""
+
+import platform
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import falcon
+
+from api.kube.resources import RESOURCES, Resource, Subresource
+
+_AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+MINOR: Final = "37"
+"""The Kubernetes release whose protocol is spoken."""
+
+
+class Discovery:
+    """`/api`, `/apis`, `/api/v1`, `/apis/GROUP`, `/apis/GROUP/VERSION`."""
+
+    def on_get_core(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The versions of the core group."""
+        if _wants_aggregated(req):
+            _send_aggregated(resp, [""])
+            return
+        resp.media = {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
+
+    def on_get_groups(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """All other groups."""
+        names = group_names()
+        if _wants_aggregated(req):
+            _send_aggregated(resp, names)
+            return
+        resp.media = {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in names]}
+
+    def on_get_group(self, req: falcon.Request, resp: falcon.Response, group: str) -> None:
+        """One group."""
+        if group not in group_names():
+            raise falcon.HTTPRouteNotFound
+        resp.media = {"kind": "APIGroup", "apiVersion": "v1", **_group(group)}
+
+    def on_get_version(self, req: falcon.Request, resp: falcon.Response, version: str, group: str = "") -> None:
+        """The resources of a group's version."""
+        found = [one for one in RESOURCES if (one.group, one.version) == (group, version)]
+        if not found:
+            raise falcon.HTTPRouteNotFound
+        resp.media = {
+            "kind": "APIResourceList",
+            "apiVersion": "v1",
+            "groupVersion": found[0].api_version,
+            "resources": [entry for resource in found for entry in _entries(resource)],
+        }
+
+
+class Version:
+    """`/version`."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The protocol's release, and the daemon's version."""
+        resp.media = {
+            "major": "1",
+            "minor": MINOR,
+            "gitVersion": f"v1.{MINOR}.0+wasm-reconciler-{self._version}",
+            "gitCommit": "",
+            "gitTreeState": "",
+            "buildDate": "",
+            "goVersion": "",
+            "compiler": "",
+            "platform": f"{platform.system().lower()}/{platform.machine()}",
+        }
+
+
+def group_names() -> list[str]:
+    """All groups but the core group."""
+    return list(dict.fromkeys(resource.group for resource in RESOURCES if resource.group))
+
+
+def _group(name: str) -> dict[str, Any]:
+    versions = dict.fromkeys(resource.version for resource in RESOURCES if resource.group == name)
+    entries = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    return {"name": name, "versions": entries, "preferredVersion": entries[0]}
+
+
+def _entries(resource: Resource) -> Iterable[dict[str, Any]]:
+    yield {
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": list(resource.verbs),
+        **({"shortNames": list(resource.short_names)} if resource.short_names else {}),
+        **({"categories": list(resource.categories)} if resource.categories else {}),
+    }
+    for part in resource.subresources:
+        foreign = {"group": part.group, "version": part.version} if part.group != resource.group else {}
+        yield {
+            "name": f"{resource.plural}/{part.name}",
+            "singularName": "",
+            "namespaced": resource.namespaced,
+            "kind": part.kind,
+            "verbs": list(part.verbs),
+            **foreign,
+        }
+
+
+def _wants_aggregated(req: falcon.Request) -> bool:
+    """Whether the aggregated form is asked for. Its parameters come in any order."""
+    wanted = set(_AGGREGATED.split(";"))
+    return any(wanted <= {piece.strip() for piece in part.split(";")} for part in req.accept.split(","))
+
+
+def _send_aggregated(resp: falcon.Response, groups: Sequence[str]) -> None:
+    resp.media = {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": [_aggregated_group(name) for name in groups],
+    }
+    resp.content_type = _AGGREGATED
+
+
+def _aggregated_group(name: str) -> dict[str, Any]:
+    resources = [resource for resource in RESOURCES if resource.group == name]
+    versions = [
+        {
+            "version": version,
+            "freshness": "Current",
+            "resources": [_aggregated(one) for one in resources if one.version == version],
+        }
+        for version in dict.fromkeys(resource.version for resource in resources)
+    ]
+    return {"metadata": {"name": name} if name else {}, "versions": versions}
+
+
+def _aggregated(resource: Resource) -> dict[str, Any]:
+    parts = [_aggregated_part(part) for part in resource.subresources]
+    return {
+        "resource": resource.plural,
+        "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+        "scope": "Namespaced" if resource.namespaced else "Cluster",
+        "singularResource": resource.singular,
+        "verbs": list(resource.verbs),
+        **({"shortNames": list(resource.short_names)} if resource.short_names else {}),
+        **({"categories": list(resource.categories)} if resource.categories else {}),
+        **({"subresources": parts} if parts else {}),
+    }
+
+
+def _aggregated_part(part: Subresource) -> dict[str, Any]:
+    return {
+        "subresource": part.name,
+        "responseKind": {"group": part.group, "version": part.version, "kind": part.kind},
+        "verbs": list(part.verbs),
+    }
