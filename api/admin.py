@@ -3,6 +3,7 @@
 Belongs here: routes, bounds and the server's life. Does not: what an endpoint does.
 """
 
+import socket
 import threading
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,9 +16,10 @@ from api.actuator import Health, Info, Probe
 from api.dataplane.listen import listen
 from api.errors import ApiError, install_error_handlers
 from api.layotto import Install, Uninstall, Update
-from api.plugins import Events, Plugin, Plugins, Sources
+from api.plugins import Events, Sources
 from api.ports import AdminServices
 from api.settings import Address
+from api.streaming import App, Face
 from api.waiting import WaitingRoom
 
 MAX_BODY: Final = 1024 * 1024
@@ -25,7 +27,11 @@ MAX_BODY: Final = 1024 * 1024
 _UNREADABLE_BODY: Final = 8 * MAX_BODY
 """Bytes beyond which waitress stops reading and answers 413 itself, in plain text."""
 THREADS: Final = 8
-"""Admin requests that are worked on at once."""
+"""Admin requests that are worked on at once, besides those that stream."""
+STREAMS: Final = 64
+"""Answers that may stream at once; each holds a thread of its own, which waits nearly all of the time."""
+STUCK: Final = 30.0
+"""Seconds after which a client that takes nothing of its answer is cut off, so that it does not hold a thread."""
 WAITERS: Final = THREADS // 2
 """Requests that may hold a thread with `?wait=`; the other threads always answer."""
 MAX_CONNECTIONS: Final = 500
@@ -33,9 +39,11 @@ MAX_CONNECTIONS: Final = 500
 STOP_TIMEOUT: Final = 5.0
 """Seconds that requests have to finish when the server stops."""
 
-API: Final = "/apis/wasm-reconciler.dev/v1alpha1"
-
-App = falcon.App[falcon.Request, falcon.Response]
+_SOCKET_OPTIONS: Final = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *([(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STUCK * 1000))] if hasattr(socket, "TCP_USER_TIMEOUT") else []),
+]
 
 
 class BodyLimit:
@@ -47,14 +55,14 @@ class BodyLimit:
             raise ApiError(413, f"the body is larger than {MAX_BODY} bytes; send less")
 
 
-def create_app(services: AdminServices, version: str, middleware: Sequence[Any] = ()) -> App:
+def create_app(
+    services: AdminServices, version: str, faces: Sequence[Face] = (), middleware: Sequence[Any] = ()
+) -> App:
     """The admin app. `middleware` are Falcon middlewares that come first, such as access checks."""
-    app: App = falcon.App(middleware=[*middleware, BodyLimit()])
+    app = App(middleware=[*middleware, BodyLimit()])
     app.req_options.strip_url_path_trailing_slash = True
     install_error_handlers(app)
     _add_layotto(app, services)
-    app.add_route(f"{API}/wasmplugins", Plugins(services.desired, services.status))
-    app.add_route(f"{API}/wasmplugins/{{name}}", Plugin(services.desired, services.status))
     app.add_route("/sources", Sources(services.desired))
     app.add_route("/events", Events(services.events))
     health = Health(services.desired, services.status, services.readiness)
@@ -64,6 +72,8 @@ def create_app(services: AdminServices, version: str, middleware: Sequence[Any] 
     probe = Probe(services.readiness)
     app.add_route("/livez", probe, suffix="live")
     app.add_route("/readyz", probe, suffix="ready")
+    for face in faces:
+        face.install(app)
     return app
 
 
@@ -103,7 +113,9 @@ class AdminServer:
             self._app,
             map=self._sockets,
             sockets=[listener],
-            threads=THREADS,
+            threads=THREADS + STREAMS,
+            channel_request_lookahead=1,  # or a client that leaves in the middle of a stream would not be noticed
+            socket_options=_SOCKET_OPTIONS,
             ident="",
             channel_timeout=30,
             max_request_header_size=32 * 1024,

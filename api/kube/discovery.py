@@ -13,39 +13,53 @@ MINOR: Final = "37"
 """The Kubernetes release whose protocol is spoken."""
 
 
-class Discovery:
-    """`/api`, `/apis`, `/api/v1`, `/apis/GROUP`, `/apis/GROUP/VERSION`."""
+class CoreVersions:
+    """`/api`: the versions of the core group."""
 
-    def on_get_core(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The versions of the core group."""
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Plain or aggregated."""
         if _wants_aggregated(req):
             _send_aggregated(resp, [""])
             return
         resp.media = {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
 
-    def on_get_groups(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """All other groups."""
+
+class Groups:
+    """`/apis`: all other groups."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Plain or aggregated."""
         names = group_names()
         if _wants_aggregated(req):
             _send_aggregated(resp, names)
             return
         resp.media = {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in names]}
 
-    def on_get_group(self, req: falcon.Request, resp: falcon.Response, group: str) -> None:
-        """One group."""
-        if group not in group_names():
-            raise falcon.HTTPRouteNotFound
-        resp.media = {"kind": "APIGroup", "apiVersion": "v1", **_group(group)}
 
-    def on_get_version(self, req: falcon.Request, resp: falcon.Response, version: str, group: str = "") -> None:
-        """The resources of a group's version."""
-        found = [one for one in RESOURCES if (one.group, one.version) == (group, version)]
-        if not found:
-            raise falcon.HTTPRouteNotFound
+class Group:
+    """`/apis/GROUP`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Its versions."""
+        resp.media = {"kind": "APIGroup", "apiVersion": "v1", **_group(self._name)}
+
+
+class GroupVersion:
+    """`/api/v1`, `/apis/GROUP/VERSION`."""
+
+    def __init__(self, api_version: str) -> None:
+        self._api_version = api_version
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Its resources."""
+        found = [resource for resource in RESOURCES if resource.api_version == self._api_version]
         resp.media = {
             "kind": "APIResourceList",
             "apiVersion": "v1",
-            "groupVersion": found[0].api_version,
+            "groupVersion": self._api_version,
             "resources": [entry for resource in found for entry in _entries(resource)],
         }
 

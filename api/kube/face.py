@@ -7,14 +7,12 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import falcon
+from typing import Final
 
 from api.errors import serialize
 from api.kube.access import AccessReview, AllowServed, Authorizer, RulesReview
 from api.kube.cache import WatchCache
-from api.kube.discovery import Discovery, Version
+from api.kube.discovery import CoreVersions, Group, Groups, GroupVersion, Version, group_names
 from api.kube.errors import serializer
 from api.kube.feeds import DesiredState, EventFeed, History, NamespaceFeed, PluginFeed, Statuses
 from api.kube.numbers import Numbers
@@ -22,18 +20,17 @@ from api.kube.openapi import OpenApi
 from api.kube.ownership import Ownership
 from api.kube.plugins import PLUGIN_FIELDS, Plugin, Plugins, Scale
 from api.kube.reads import Collection, Kind, Reader, Single
-from api.kube.resources import ACCESS_REVIEWS, CORE_EVENTS, EVENTS, NAMESPACES, PLUGINS, RULES_REVIEWS, Resource
+from api.kube.resources import ACCESS_REVIEWS, CORE_EVENTS, EVENTS, NAMESPACES, PLUGINS, RESOURCES, RULES_REVIEWS, Resource
 from api.kube.table import EVENT_COLUMNS, NAMESPACE_COLUMNS, PLUGIN_COLUMNS
 from api.kube.watch import WatchPlaces
 from api.kube.writes import PluginWrites, Writer
+from api.streaming import App
 
 _EVENT_FIELDS: Final = re.compile(
     r"metadata\.(name|namespace)|(involvedObject|regarding)\.(kind|namespace|name|uid|apiVersion|resourceVersion|fieldPath)"
     r"|reason|type|source\.component|reportingComponent|reportingController"
 )
 _NAME_FIELDS: Final = re.compile(r"metadata\.name|status\.phase")
-
-App = falcon.App[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +111,12 @@ class KubeApi:
         self._feed.note(frozenset(self._parts.desired.list().plugins))
 
     def _mount_discovery(self, app: App) -> None:
-        discovery = Discovery()
-        app.add_route("/api", discovery, suffix="core")
-        app.add_route("/apis", discovery, suffix="groups")
-        app.add_route("/api/{version}", discovery, suffix="version")
-        app.add_route("/apis/{group}", discovery, suffix="group")
-        app.add_route("/apis/{group}/{version}", discovery, suffix="version")
+        app.add_route("/api", CoreVersions())
+        app.add_route("/apis", Groups())
+        for name in group_names():
+            app.add_route(f"/apis/{name}", Group(name))
+        for base, api_version in {resource.base: resource.api_version for resource in RESOURCES}.items():
+            app.add_route(base, GroupVersion(api_version))
         app.add_route("/version", Version(self._parts.version))
         openapi = OpenApi(self._parts.version)
         app.add_route("/openapi/v2", openapi, suffix="v2")

@@ -20,9 +20,8 @@ from api.kube.requests import Form, ListOptions, etag, list_options, unchanged, 
 from api.kube.resources import Resource
 from api.kube.table import TABLE, Columns, partial, table
 from api.kube.watch import WatchPlaces, WatchRequest, WatchStream, too_new
+from api.streaming import STREAMING
 
-STREAMING: Final = "wasm_reconciler.streaming"
-"""The WSGI environment's key by which an answer says that its head is to be sent before its body has begun."""
 _DISCONNECTED: Final = "waitress.client_disconnected"
 
 

@@ -55,6 +55,11 @@ class EventLog:
         self._lock = threading.Lock()
         self._events: OrderedDict[tuple[str, Reason, str], Event] = OrderedDict()
         self._number = 0
+        self._listeners: tuple[Callable[[], None], ...] = ()
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each event, on the thread that recorded it."""
+        self._listeners = (*self._listeners, listener)
 
     def record(self, name: str, reason: Reason, note: str, *, warning: bool = False, kind: str = "WasmPlugin") -> None:
         """Remember that this happened now."""
@@ -69,6 +74,8 @@ class EventLog:
             self._events[key] = event
             if len(self._events) > KEPT:
                 self._events.popitem(last=False)
+        for listener in self._listeners:
+            listener()
         log.log(logging.WARNING if warning else logging.INFO, "%s", note, extra={"reason": reason, "object": name})
 
     def list(self) -> list[dict[str, Any]]:

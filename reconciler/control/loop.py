@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from reconciler.control.events import EventLog
+from reconciler.control.observer import LoopObserver, NoLoopObserver, PassResult
 from reconciler.control.reconcile import Reconciler
 from reconciler.control.workqueue import QueueClosed, WorkQueue
 from reconciler.core.backoff import start_delay
@@ -30,13 +31,19 @@ class ReconcileLoop:
     """Owns the thread named `reconcile`. `names` lists every plugin that is desired or has a pool."""
 
     def __init__(
-        self, queue: WorkQueue, reconciler: Reconciler, events: EventLog, names: Callable[[], Iterable[str]]
+        self,
+        queue: WorkQueue,
+        reconciler: Reconciler,
+        events: EventLog,
+        names: Callable[[], Iterable[str]],
+        observer: LoopObserver | None = None,
     ) -> None:
         self._names = names
         self._resync_at = time.monotonic() + RESYNC
         self._queue = queue
         self._reconciler = reconciler
         self._events = events
+        self._observer = observer or NoLoopObserver()
         self._broken: dict[str, int] = {}
         self._thread = threading.Thread(target=self._run, name="reconcile", daemon=True)
 
@@ -73,6 +80,7 @@ class ReconcileLoop:
 
     def _pass(self, name: str, waited: float) -> None:
         began = time.monotonic()
+        self._observer.began(name, waited)
         try:
             after = self._reconciler.reconcile(name)
         except Exception as error:
@@ -80,8 +88,12 @@ class ReconcileLoop:
             log.exception("pass failed", extra={"plugin": name})
             self._events.record(name, Reason.INTERNAL, f"{type(error).__name__}: {error}", warning=True)
             after = start_delay(failures, name)
+            result = PassResult.ERROR
         else:
             self._broken.pop(name, None)
-        log.debug("pass", extra={"plugin": name, "waited": waited, "seconds": time.monotonic() - began})
+            result = PassResult.SUCCESS if after is None else PassResult.REQUEUE_AFTER
+        seconds = time.monotonic() - began
+        self._observer.ended(name, result, seconds)
+        log.debug("pass", extra={"plugin": name, "waited": waited, "seconds": seconds})
         if after is not None:
             self._queue.add_after(name, after)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from reconciler.control.events import EventLog
 from reconciler.control.loop import ReconcileLoop
+from reconciler.control.observer import LoopObserver
 from reconciler.control.reconcile import Reconciler
 from reconciler.control.resolve import Resolver
 from reconciler.control.rollouts import Rollouts
@@ -52,7 +53,7 @@ class Manager:
             rollouts=rollouts,
             patience=lambda: 0.0 if len(queue) else MOMENT,  # with others waiting, starts overlap instead
         )
-        self.loop = ReconcileLoop(queue, reconciler, self.events, self._names)
+        self.loop = ReconcileLoop(queue, reconciler, self.events, self._names, observer)
 
     def start(self, watcher: FileWatcher) -> None:
         """Follow the desired state from now on. `watcher` looks after the files that plugins are made of."""

@@ -216,7 +216,7 @@ class Reconciler:
         """Write to the history how the target went. One that proved good or bad before stays what it proved to be."""
         known = self._rollouts.find(desired.name, revision)
         settled = known is not None and known.result in (Result.GOOD, Result.ROLLED_BACK)
-        if aim.target.spec is None or aim.target.revision != revision:
+        if aim.target.spec is None or aim.target.revision != revision or aim.reverted is not None:
             return
         if settled and known is not None and known.generation == desired.generation:
             return

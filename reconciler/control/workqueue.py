@@ -14,7 +14,10 @@ class QueueClosed(Exception):
 
 
 class WorkQueue:
-    """A deduplicating delay queue for one consumer thread. `clock` gives monotonic seconds."""
+    """A deduplicating delay queue for one consumer thread. `clock` gives monotonic seconds.
+
+    `added` counts what was ever queued, `delayed` what was queued for later.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -23,12 +26,15 @@ class WorkQueue:
         self._delayed: list[tuple[float, str]] = []
         self._due: dict[str, float] = {}
         self._closed = False
+        self.added = 0
+        self.delayed = 0
 
     def add(self, names: Iterable[str]) -> None:
         """Queue names to be looked at now. One that waits already is not queued twice."""
         now = self._clock()
         with self._changed:
             for name in names:
+                self.added += 1
                 self._due.pop(name, None)
                 self._ready.setdefault(name, now)
             self._changed.notify()
@@ -39,6 +45,7 @@ class WorkQueue:
         with self._changed:
             if name in self._ready or self._due.get(name, due + 1.0) <= due:
                 return
+            self.delayed += 1
             self._due[name] = due
             heapq.heappush(self._delayed, (due, name))
             self._changed.notify()

@@ -31,6 +31,7 @@ from reconciler.host.chains import MAX_DEPTH, Chain, would_wait_for_ever
 from reconciler.host.invoke import QueueFull, RouteLimits, RouteUnknown, Unroutable, Waiter
 from reconciler.host.leases import PoolLease, ThreadWaiter
 from reconciler.host.modules import ModuleCache
+from reconciler.host.observer import HostObserver, NoHostObserver
 from reconciler.host.pool import Pool, Slot
 from reconciler.host.router import Expectation, Group, Router
 from reconciler.host.services import PluginServices
@@ -65,12 +66,14 @@ class PoolHost:
         find_store: Callable[[str], KeyValueStore | None],
         clock: Callable[[], float],
         changed: Callable[[str], None],
+        observer: HostObserver | None = None,
     ) -> None:
         self._modules = modules
         self._choose_kind = choose_kind
         self._find_store = find_store
         self._clock = clock
         self._changed = changed
+        self._observer = observer or NoHostObserver()
         self._lock = threading.Lock()
         self._settled = threading.Condition(self._lock)
         self._pools: dict[str, dict[str, Pool]] = {}
@@ -106,6 +109,11 @@ class PoolHost:
         """The plugins that have a pool."""
         with self._lock:
             return tuple(self._pools)
+
+    def queued(self) -> dict[str, int]:
+        """How many requests wait for an instance, by route; every route is there."""
+        with self._lock:
+            return self._router.queued()
 
     def expect(self, plugin: str, expectation: Expectation | None) -> None:
         """A plugin is desired (or, with None, no longer): requests on its route wait for it."""
@@ -178,6 +186,8 @@ class PoolHost:
         if pool.serving:
             return
         self._router.join(pool)
+        if not pool.served:
+            self._observer.served(pool.plugin, self._clock() - pool.created)
         pool.serving = pool.served = True
         pool.draining_since = None
         pool.serving_since = self._clock()
@@ -251,6 +261,7 @@ class PoolHost:
 
     def _load(self, pool: Pool) -> None:
         metered = pool.spec.limits.fuel is not None
+        began = self._clock()
         module: CompiledModule | None = None
         try:
             module, from_cache = self._modules.acquire(pool.spec.module, metered=metered)
@@ -260,9 +271,13 @@ class PoolHost:
         except ModuleRefused as refused:
             if module is not None:
                 self._modules.release(pool.spec.module, metered=metered)
+            self._observer.loaded(pool.plugin, refused.failure.reason, self._clock() - began)
             with self._lock:
                 pool.start_failed(refused.failure)
             return
+        self._observer.loaded(
+            pool.plugin, Reason.CACHE_HIT if from_cache else Reason.COMPILED, self._clock() - began
+        )
         with self._lock:
             pool.prepared = prepared
             pool.guest = replace(prepared.info, from_cache=from_cache)
@@ -351,6 +366,8 @@ class PoolHost:
                 self._begin_job(pool)
         if granted is not None:
             granted[0].granted(granted[1])
+        if failure is not None:
+            self._observer.spoilt(pool.plugin, failure.reason)
         if telling:
             self._changed(pool.plugin)
 

@@ -65,6 +65,7 @@ class Pool:
         self.draining_since: float | None = None
         self.credit = 0
         self.short_calls = 0
+        self.created = clock()
         self._clock = clock
 
     @property

@@ -98,6 +98,10 @@ class Router:
         """The names of all routes."""
         return tuple(self._groups)
 
+    def queued(self) -> dict[str, int]:
+        """How many wait, by route."""
+        return {name: len(group.waiting) for name, group in self._groups.items()}
+
     def expect(self, plugin: str, expectation: Expectation | None) -> list[Waiter]:
         """A plugin is (or, with None, no longer) desired. Returns who waits for a route that is gone."""
         before = self._expected.pop(plugin, None)

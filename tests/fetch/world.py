@@ -41,7 +41,7 @@ def reply(status: int = 200, body: bytes = b"", **headers: str) -> Answer:
 
 
 class Site:
-    """An HTTP server on loopback. `pages` are answers by path; a list is answered one after the other, then the last."""
+    """An HTTP server on loopback. `pages` are answers by path; of a list one after the other, and the last again."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.pages: dict[str, Answer | list[Answer]] = {}

@@ -80,7 +80,10 @@ class Web:
             location = next((value for name, value in answer.headers if name == "location"), None)
             if answer.status not in _MOVED or location is None:
                 return answer
-            target = urljoin(url, location)
+            try:
+                target = urljoin(url, location)
+            except ValueError as error:
+                raise EgressDenied(f"{_place(url)} redirects to what is no url: {error}") from None
             before, after = _origin(url), _origin(target)
             if before[0] == "https" and after[0] != "https":
                 raise EgressDenied(f"{_place(url)} redirects from https to {after[0]}, which anybody may tamper with")
