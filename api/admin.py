@@ -4,46 +4,40 @@ Belongs here: routes, bounds and the server's life. Does not: what an endpoint d
 """
 
 import socket
+import ssl
 import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
 import falcon
-import waitress
 from waitress import wasyncore
 
 from api.actuator import Health, Info, Probe
 from api.dataplane.listen import listen
 from api.errors import ApiError, install_error_handlers
+from api.guestlog import FOLLOWERS
 from api.layotto import Install, Uninstall, Update
 from api.plugins import Events, Sources
 from api.ports import AdminServices
 from api.settings import Address
 from api.streaming import App, Face
 from api.waiting import WaitingRoom
+from api.wsgi.server import Bounds, Server
 
 MAX_BODY: Final = 1024 * 1024
 """Bytes of a request body; more is 413."""
-_UNREADABLE_BODY: Final = 8 * MAX_BODY
-"""Bytes beyond which waitress stops reading and answers 413 itself, in plain text."""
 THREADS: Final = 8
 """Admin requests that are worked on at once, besides those that stream."""
 STREAMS: Final = 64
 """Answers that may stream at once; each holds a thread of its own, which waits nearly all of the time."""
+PAGES: Final = 16
+"""Dashboard pages that may be open at once, each with a stream; apart, so that they take no place from watches."""
 STUCK: Final = 30.0
 """Seconds after which a client that takes nothing of its answer is cut off, so that it does not hold a thread."""
 WAITERS: Final = THREADS // 2
 """Requests that may hold a thread with `?wait=`; the other threads always answer."""
-MAX_CONNECTIONS: Final = 500
-"""Connections that are held open at once, idle ones included."""
 STOP_TIMEOUT: Final = 5.0
 """Seconds that requests have to finish when the server stops."""
-
-_SOCKET_OPTIONS: Final = [
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *([(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STUCK * 1000))] if hasattr(socket, "TCP_USER_TIMEOUT") else []),
-]
 
 
 class BodyLimit:
@@ -93,9 +87,13 @@ def _add_layotto(app: App, services: AdminServices) -> None:
 class AdminServer:
     """Serves an app on an address, on threads of its own, from `start` until `stop`."""
 
-    def __init__(self, app: App, address: Address) -> None:
+    def __init__(
+        self, app: App, address: Address, tls: ssl.SSLContext | None = None, bounds: Bounds | None = None
+    ) -> None:
         self._app = app
         self._address = address
+        self._tls = tls
+        self._bounds = bounds or Bounds(THREADS + STREAMS + FOLLOWERS)
         self._sockets: dict[int, Any] = {}
         self._closing = threading.Event()
         self._server: Any = None
@@ -109,22 +107,9 @@ class AdminServer:
     def start(self) -> None:
         """Listen and serve. Raises ListenFailed."""
         listener = listen(self._address)
-        self._server = waitress.create_server(
-            self._app,
-            map=self._sockets,
-            sockets=[listener],
-            threads=THREADS + STREAMS,
-            channel_request_lookahead=1,  # or a client that leaves in the middle of a stream would not be noticed
-            socket_options=_SOCKET_OPTIONS,
-            ident="",
-            channel_timeout=30,
-            max_request_header_size=32 * 1024,
-            max_request_body_size=_UNREADABLE_BODY,
-            inbuf_overflow=_UNREADABLE_BODY,
-            asyncore_use_poll=True,
-            connection_limit=MAX_CONNECTIONS,
-            log_socket_errors=False,
-        )
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted connections inherit it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STUCK * 1000))
+        self._server = Server(self._app, listener, self._sockets, self._bounds, self._tls)
         self._thread = threading.Thread(target=self._serve, name="admin", daemon=True)
         self._thread.start()
 

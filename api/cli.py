@@ -88,6 +88,17 @@ def main() -> None:
     "--registry-auth", type=FILE, metavar="FILE", help="Passwords for image registries, as `docker login` writes them."
 )
 @_option("--allow-image-tags", is_flag=True, help="Accept images by tag, without a digest; what runs may then change.")
+@_option("--namespace", default="default", metavar="NAME", help="The namespace that kubectl sees the plugins in.")
+@_option("--tokens", type=FILE, metavar="FILE", help="Who may do what on the admin port; else everybody may do all.")
+@_option("--admin-host", multiple=True, metavar="NAME", help="A name in Host headers to the admin port.")
+@_option("--admin-insecure", is_flag=True, help="Open the admin port to a network without tokens or TLS.")
+@_option("--admin-tls-cert", type=FILE, metavar="FILE", help="The admin port's certificate chain, in PEM.")
+@_option("--admin-tls-key", type=FILE, metavar="FILE", help="Its key.")
+@_option("--admin-client-ca", type=FILE, metavar="FILE", help="Authorities of client certificates; see --tokens.")
+@_option("--tls-cert", type=FILE, metavar="FILE", help="The data plane's certificate chain, in PEM.")
+@_option("--tls-key", type=FILE, metavar="FILE", help="Its key.")
+@_option("--client-ca", type=FILE, metavar="FILE", help="Authorities that every client's certificate must be from.")
+@_option("--metrics-open", is_flag=True, help="Let /metrics be read without a token.")
 @_option("--log-level", type=click.Choice(LogLevel, case_sensitive=False), default="info", help="What is logged.")
 @_option("--log-format", type=click.Choice(LogFormat, case_sensitive=False), default="text", help="How it is logged.")
 def serve(**flags: Any) -> None:

@@ -2,20 +2,33 @@
 
 import logging
 import signal
+import sqlite3
 import ssl
 import threading
 import time
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from api.admin import AdminServer, create_app
+from api.access.kube import RoleAuthorizer
+from api.access.parts import AccessParts, access_parts
+from api.admin import STREAMS, AdminServer, create_app
 from api.dataplane.listen import ListenFailed
 from api.dataplane.server import DataPlane
 from api.dataplane.settings import Settings
+from api.followed import Unusable
+from api.guestlog import GuestLog, GuestLogs
+from api.kube.face import KubeApi, KubeParts
+from api.metrics.collect import Watched
+from api.metrics.endpoint import Metrics, create_registry
+from api.metrics.meters import Meters
 from api.modules import module_parts
+from api.node import Node, NodeParts
 from api.ports import AdminServices
+from api.revisions import Revisions
 from api.settings import Address, ServeSettings
+from api.streaming import Face
 from api.version import version
 from reconciler.control.manager import Manager
 from reconciler.control.resolve import Resolver
@@ -23,6 +36,7 @@ from reconciler.control.rollouts import Rollouts
 from reconciler.control.workqueue import WorkQueue
 from reconciler.host.host import PoolHost
 from reconciler.host.modules import ModuleCache
+from reconciler.host.services import GUEST_LOGGER
 from reconciler.state.errors import StoresInvalid, StoreUnavailable
 from reconciler.state.registry import StoreRegistry, parse_stores
 from reconciler.wasm.egress import PinnedHttpClient, SystemResolver
@@ -71,6 +85,7 @@ class Daemon:
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
         self._stack = ExitStack()
+        self._meters = Meters()
         self._readiness: Readiness | None = None
         self._data: DataPlane | None = None
 
@@ -90,6 +105,7 @@ class Daemon:
 
     def _start(self, stack: ExitStack) -> None:
         settings = self._settings
+        self._access = _access(settings)
         try:
             settings.state.mkdir(parents=True, exist_ok=True)
             identities = IdentityStore(settings.state / "identities.sqlite3")
@@ -113,9 +129,11 @@ class Daemon:
         stack.callback(manager.stop)
         stack.callback(self._remote.close)
         manager.start(modules)
+        self._polling = watcher.polling or modules.polling
         self._readiness = Readiness(manager)
         writer = DesiredWriter(store, sync, sources)
-        self._listen(stack, AdminServices(store, writer, manager.board, manager.events, self._readiness))
+        services = AdminServices(store, writer, manager.board, manager.events, self._readiness)
+        self._listen(stack, services, self._kube(stack, store, writer, manager))
         for reason in {watcher.polling, modules.polling} - {""}:
             logger.warning("no file events", extra={"reason": reason})
 
@@ -128,36 +146,85 @@ class Daemon:
         names, tls = SystemResolver(), ssl.create_default_context()
         client = PinnedHttpClient(names, tls)
         queue = WorkQueue(time.monotonic)
+        spaces = SharedSpaces()
         try:
-            parts = module_parts(settings, names, tls, queue.add)
+            parts = module_parts(settings, names, tls, queue.add, self._meters.fetches)
         except ValueError as error:
             raise StartFailed(str(error)) from error
         self._remote = parts.remote
         self._host = PoolHost(
             modules=ModuleCache(engine, settings.state, parts.supply),
-            choose_kind=standard_kinds(engine, client, SharedSpaces()).choose,
+            choose_kind=standard_kinds(engine, client, spaces).choose,
             find_store=stores.find,
             clock=time.monotonic,
             changed=lambda plugin: queue.add((plugin,)),
+            observer=self._meters.control,
         )
         resolver = Resolver(settings.module_root, parts.digests, parts.tags)
         rollouts = Rollouts(settings.state / "rollouts.sqlite3")
         stack.callback(rollouts.close)
-        return Manager(store=store, host=self._host, resolver=resolver, rollouts=rollouts, queue=queue)
+        self._revisions = Revisions(rollouts)
+        manager = Manager(
+            store=store,
+            host=self._host,
+            resolver=resolver,
+            rollouts=rollouts,
+            queue=queue,
+            observer=self._meters.control,
+        )
+        self._watched = Watched(store, manager.board, self._host, queue, spaces)
+        return manager
 
-    def _listen(self, stack: ExitStack, services: AdminServices) -> None:
+    def _kube(self, stack: ExitStack, store: DesiredStore, writer: DesiredWriter, manager: Manager) -> KubeApi:
+        """The Kubernetes API over the same parts."""
+        parts = KubeParts(
+            desired=store,
+            writer=writer,
+            status=manager.board,
+            events=manager.events,
+            state=self._settings.state,
+            namespace=self._settings.namespace,
+            watches=STREAMS,
+            version=version(),
+        )
+        try:
+            kube = KubeApi(parts, RoleAuthorizer(self._access.access))
+        except (OSError, sqlite3.Error) as error:
+            raise StartFailed(
+                f"the state directory {self._settings.state} cannot be used: {error}; choose another with --state DIR"
+            ) from error
+        stack.callback(kube.close)
+        return kube
+
+    def _listen(self, stack: ExitStack, services: AdminServices, kube: KubeApi) -> None:
         settings = self._settings
-        admin = AdminServer(create_app(services, version()), settings.admin)
-        self._data = DataPlane(self._host, settings.listen, Settings())
+        data = DataPlane(
+            self._host, settings.listen, Settings(), observer=self._meters.requests, tls=self._access.data_tls
+        )
+        self._data = data
+        metrics = Metrics(create_registry(self._meters, self._watched, lambda: data.open_connections, version()))
+        guests = _guest_log(stack)
+        node = NodeParts(
+            settings=settings,
+            listen=lambda: str(Address(settings.listen.host, data.port)),
+            admin=lambda: str(Address(settings.admin.host, admin.port)),
+            polling=lambda: self._polling,
+        )
+        faces: list[Face] = [kube, metrics, GuestLogs(guests), self._revisions, Node(node)]
+        app = create_app(services, version(), faces, [self._access.guard])
+        admin = AdminServer(app, settings.admin, self._access.admin_tls)
         try:
             self._data.start()
             stack.callback(self._data.stop, 0.0)
             admin.start()
             stack.callback(admin.stop)
+            stack.callback(kube.end_watches)
+            stack.callback(guests.end)
         except ListenFailed as error:
             raise StartFailed(str(error)) from error
-        logger.info("data plane on http://%s", Address(settings.listen.host, self._data.port))
-        logger.info("admin on http://%s", Address(settings.admin.host, admin.port))
+        listen = Address(settings.listen.host, self._data.port)
+        logger.info("data plane on %s://%s", _scheme(self._access.data_tls), listen)
+        logger.info("admin on %s://%s", _scheme(self._access.admin_tls), Address(settings.admin.host, admin.port))
 
 
 def run(settings: ServeSettings) -> int:
@@ -187,6 +254,25 @@ def _sources(settings: ServeSettings) -> tuple[Source, ...]:
     """Configuration files first: of two documents that are first seen together, theirs owns the name."""
     configs: list[Source] = [ConfigFileSource(path) for path in settings.config]
     return (*configs, *(DirectorySource(path) for path in settings.specs))
+
+
+def _guest_log(stack: ExitStack) -> GuestLog:
+    """A memory of what guests say from now on."""
+    log, guests = GuestLog(), logging.getLogger(GUEST_LOGGER)
+    guests.addHandler(log)
+    stack.callback(guests.removeHandler, log)
+    return log
+
+
+def _access(settings: ServeSettings) -> AccessParts:
+    try:
+        return access_parts(settings, lambda: datetime.now(UTC))
+    except Unusable as error:
+        raise StartFailed(str(error)) from error
+
+
+def _scheme(tls: ssl.SSLContext | None) -> str:
+    return "http" if tls is None else "https"
 
 
 def _stores(settings: ServeSettings) -> StoreRegistry:

@@ -14,6 +14,7 @@ from typing import Any
 
 import falcon
 
+from api.access.guard import name_object
 from api.errors import ApiError
 from api.ports import DesiredReader, DesiredWriter
 from api.waiting import WaitingRoom, wanted_wait
@@ -157,6 +158,7 @@ def _body(req: falcon.Request) -> dict[str, Any]:
         raise ApiError(400, f"invalid request body: not JSON: {ex}") from ex
     if not isinstance(body, dict):
         raise ApiError(400, f"invalid request body: expected a JSON object, not {kind_of(body)}")
+    name_object(req, str(body.get("name", "")))
     return body
 
 

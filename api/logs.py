@@ -22,6 +22,10 @@ def configure(level: LogLevel, form: LogFormat, stream: TextIO) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else TextFormatter())
     logging.basicConfig(level=level.value.upper(), handlers=[handler], force=True)
+    # Whoever wants less in the log still wants to know who changed what.
+    logging.getLogger("audit").setLevel(logging.INFO)
+    # It reports each end of a watch as an error.
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)
 
 
 class TextFormatter(logging.Formatter):

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from api.metrics.fetches import CountedFetcher, FetchMeter
 from api.settings import ServeSettings
 from reconciler.host.content import ContentStore
 from reconciler.host.fetch.credentials import Credentials
@@ -29,9 +30,16 @@ class ModuleParts:
 
 
 def module_parts(
-    settings: ServeSettings, names: Resolver, tls: ssl.SSLContext, changed: Callable[[Iterable[str]], None]
+    settings: ServeSettings,
+    names: Resolver,
+    tls: ssl.SSLContext,
+    changed: Callable[[Iterable[str]], None],
+    fetches: FetchMeter,
 ) -> ModuleParts:
-    """`names` resolves hosts, `changed(plugins)` asks for a pass. ValueError, with a sentence, for a bad flag."""
+    """`names` resolves hosts, `changed(plugins)` asks for a pass, `fetches` counts.
+
+    ValueError, with a sentence, for a bad flag.
+    """
     try:
         hosts = ModuleHosts.parse(settings.module_hosts)
     except ValueError as error:
@@ -43,7 +51,7 @@ def module_parts(
     remote = RemoteModules(web, registry, stopping)
     files = RootedFiles(settings.module_root)
     return ModuleParts(
-        supply=ModuleSupply(files.read, remote, ContentStore(settings.state)),
+        supply=ModuleSupply(files.read, CountedFetcher(remote, fetches), ContentStore(settings.state)),
         digests=FileDigests(files.read),
         tags=ImageTags(registry, changed) if settings.allow_image_tags else None,
         remote=remote,

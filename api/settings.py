@@ -53,7 +53,13 @@ class ServeSettings:
     `config` are the config.json files and `specs` the directories of spec files; either may be empty. `stores`
     is the file that names key-value stores. `state` is the daemon's own directory. Module paths are relative to
     `module_root` and may not leave it. `module_hosts` are hosts at addresses that are not public, which modules may be
-    fetched from all the same; `registry_auth` is a file with registries' passwords.
+    fetched from all the same; `registry_auth` is a file with registries' passwords. `namespace` is the one that the
+    Kubernetes API says its plugins are in.
+
+    `tokens` is the file of who may do what on the admin port; None lets everybody who reaches it do all. `admin_host`
+    are names that the admin port is called by, besides localhost. `admin_insecure` opens it to a network without
+    credentials or TLS, `metrics_open` lets metrics be read without a token. `tls_*` and `client_ca` are the data
+    plane's files in PEM, `admin_tls_*` and `admin_client_ca` the admin port's.
     """
 
     config: tuple[Path, ...]
@@ -68,3 +74,14 @@ class ServeSettings:
     module_hosts: tuple[str, ...] = ()
     registry_auth: Path | None = None
     allow_image_tags: bool = False
+    namespace: str = "default"
+    tokens: Path | None = None
+    admin_host: tuple[str, ...] = ()
+    admin_insecure: bool = False
+    admin_tls_cert: Path | None = None
+    admin_tls_key: Path | None = None
+    admin_client_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
+    metrics_open: bool = False

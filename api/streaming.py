@@ -3,6 +3,7 @@
 Belongs here: what endpoints and the server must agree on. Does not: endpoints, the server.
 """
 
+import threading
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
@@ -27,6 +28,22 @@ class App(falcon.App[falcon.Request, falcon.Response]):
         if STREAMING in env:
             writers[-1](b"")
         return body
+
+
+class Places:
+    """How many answers of one sort may stream at once: each holds a thread of the admin port."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._free = threading.BoundedSemaphore(number)
+
+    def take(self) -> bool:
+        """Take a place, if one is free; `leave` once for each that was taken."""
+        return self._free.acquire(blocking=False)
+
+    def leave(self) -> None:
+        """Give it back."""
+        self._free.release()
 
 
 class Face(Protocol):

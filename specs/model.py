@@ -105,6 +105,7 @@ Seconds = Annotated[
 
 Name = Annotated[str, Field(min_length=1, max_length=253, json_schema_extra={"pattern": _NAME}), AfterValidator(_name)]
 Digest = Annotated[str, Field(pattern=r"^(sha256:[a-f0-9]{64}|md5:[a-f0-9]{32})$")]
+FilePath = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Count = Annotated[int, Field(strict=True, ge=0, le=MAX_INSTANCES)]
 
 
@@ -126,8 +127,8 @@ class Metadata(Part):
 class Ed25519(Part):
     """A signature in minisign's format, by the holder of a key."""
 
-    public_key_file: str = Field(
-        min_length=1, description="minisign's public key file: an absolute path, or relative to the module root."
+    public_key_file: FilePath = Field(
+        description="minisign's public key file: an absolute path, or relative to the module root."
     )
 
 
@@ -140,7 +141,7 @@ class Verify(Part):
 class Module(Part):
     """Where the wasm module comes from: exactly one of path, url, image."""
 
-    path: str | None = Field(None, min_length=1, description="A .wasm or .wat file, relative to the module root.")
+    path: FilePath | None = Field(None, description="A .wasm or .wat file, relative to the module root.")
     url: str | None = Field(None, pattern=r"^https?://", description="An address to fetch from; needs a digest.")
     image: str | None = Field(
         None, min_length=1, description="An OCI reference, REGISTRY/REPOSITORY@sha256:HEX; or with a tag and a digest."
@@ -161,7 +162,7 @@ class Module(Part):
 class FileRef(Part):
     """A value that lies in a file, such as a mounted secret."""
 
-    file: str = Field(min_length=1, description="The file; its content, less one line end, is the value.")
+    file: FilePath = Field(description="The file; its content, less one line end, is the value.")
 
 
 class EnvVar(Part):
@@ -181,8 +182,8 @@ class EnvVar(Part):
 class Preopen(Part):
     """A directory of the host that the guest may open."""
 
-    host: str = Field(min_length=1, description="The directory on this machine.")
-    guest: str = Field(min_length=1, description="Its name inside the guest.")
+    host: FilePath = Field(description="The directory on this machine.")
+    guest: FilePath = Field(description="Its name inside the guest.")
     read_only: bool = Field(True, strict=True)
 
 

@@ -157,6 +157,7 @@ class DesiredStore:
         self._index: dict[str, dict[tuple[int, str, int], _Claim]] = {}
         self._claims: dict[str, tuple[_Claim, ...]] = {}
         self._subscribers: tuple[Subscriber, ...] = ()
+        self._listeners: tuple[Callable[[], None], ...] = ()
 
     def get(self, name: str) -> Desired | None:
         """One plugin, if it is desired."""
@@ -179,6 +180,10 @@ class DesiredStore:
         """Call `callback` after each change with the names that changed or went, on the thread that found it."""
         self._subscribers = (*self._subscribers, callback)
 
+    def on_listing(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after each listing that says something new, of plugins or of what is wrong with files."""
+        self._listeners = (*self._listeners, callback)
+
     def refresh(self) -> float | None:
         """List all sources and take over what they say.
 
@@ -186,7 +191,12 @@ class DesiredStore:
         """
         with self._lock:
             listings = {source.id: source.listing() for source in self._sources}
+            before = {name: (listing.files, listing.error) for name, listing in self._listings.items()}
             changed = self._merge(listings)
+            news = before != {name: (listing.files, listing.error) for name, listing in listings.items()}
+        if news:
+            for listener in self._listeners:
+                listener()
         if changed:
             for subscriber in self._subscribers:
                 subscriber(changed)

@@ -198,3 +198,9 @@ class _Yaml:
         self._tree.flaws.append(
             Flaw("the merge key << is not part of YAML 1.2; write the fields out", source.line, source.column)
         )
+
+
+def write_yaml(data: Any) -> str:
+    """JSON-able data as one YAML document, keys in their order."""
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    return text

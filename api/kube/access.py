@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import falcon
 
 from api.kube.errors import bad_request
+from api.kube.protobuf import MEDIA_TYPE, NotProtobuf, read_review
 from api.kube.requests import read_body
 from api.kube.resources import ACCESS_REVIEWS, RESOURCES, RULES_REVIEWS, Resource
 
@@ -41,7 +42,7 @@ class AllowServed:
 
 
 class AccessReview:
-    """`selfsubjectaccessreviews`: may I do this?"""
+    """`selfsubjectaccessreviews`: whether the caller may do this."""
 
     def __init__(self, authorizer: Authorizer, namespace: str) -> None:
         self._authorizer = authorizer
@@ -82,7 +83,7 @@ class AccessReview:
 
 
 class RulesReview:
-    """`selfsubjectrulesreviews`: what may I do?"""
+    """`selfsubjectrulesreviews`: what the caller may do."""
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -122,8 +123,17 @@ def _path(about: Mapping[str, Any]) -> Decision:
     return Decision(False, f"{verb} is not served on {path}")
 
 
+def _review_data(req: falcon.Request) -> Any:
+    if req.content_type != MEDIA_TYPE:
+        return read_body(req).data
+    try:
+        return read_review(req.bounded_stream.read())
+    except NotProtobuf as ex:
+        raise bad_request(f"the body cannot be read: {ex}") from ex
+
+
 def _review(req: falcon.Request, resource: Resource) -> dict[str, Any]:
-    data = read_body(req).data
+    data = _review_data(req)
     if not isinstance(data, dict) or not isinstance(data.get("spec"), dict):
         raise bad_request(f"expected a {resource.kind} with a spec")
     for field, expected in (("apiVersion", resource.api_version), ("kind", resource.kind)):

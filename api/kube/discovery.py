@@ -1,6 +1,7 @@
 """What is served, told to clients that look around: groups, versions, resources; plain and aggregated."""
 
 import platform
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -68,7 +69,8 @@ class Version:
     """`/version`."""
 
     def __init__(self, version: str) -> None:
-        self._version = version
+        # Clients read it as a semantic version, whose build part has letters, digits and hyphens.
+        self._version = re.sub(r"[^0-9A-Za-z.-]", "-", version)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The protocol's release, and the daemon's version."""

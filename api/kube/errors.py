@@ -54,7 +54,7 @@ class KubeError(falcon.HTTPError):
         self.reason = reason or _REASONS.get(code, "InternalError")
         self.details = dict(details or {})
 
-    def status(self) -> dict[str, Any]:
+    def answer(self) -> dict[str, Any]:
         """The `Status` object."""
         return _status(self.status_code, self.reason, self.message, self.details)
 
@@ -90,7 +90,7 @@ def serializer(otherwise: Serializer) -> Serializer:
     def serialize(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:
         if isinstance(error, KubeError):
             resp.content_type = falcon.MEDIA_JSON
-            resp.media = error.status()
+            resp.media = error.answer()
         elif f"{req.path}/".startswith(PREFIXES):
             resp.content_type = falcon.MEDIA_JSON
             code = error.status_code

@@ -20,7 +20,16 @@ from api.kube.openapi import OpenApi
 from api.kube.ownership import Ownership
 from api.kube.plugins import PLUGIN_FIELDS, Plugin, Plugins, Scale
 from api.kube.reads import Collection, Kind, Reader, Single
-from api.kube.resources import ACCESS_REVIEWS, CORE_EVENTS, EVENTS, NAMESPACES, PLUGINS, RESOURCES, RULES_REVIEWS, Resource
+from api.kube.resources import (
+    ACCESS_REVIEWS,
+    CORE_EVENTS,
+    EVENTS,
+    NAMESPACES,
+    PLUGINS,
+    RESOURCES,
+    RULES_REVIEWS,
+    Resource,
+)
 from api.kube.table import EVENT_COLUMNS, NAMESPACE_COLUMNS, PLUGIN_COLUMNS
 from api.kube.watch import WatchPlaces
 from api.kube.writes import PluginWrites, Writer
@@ -81,14 +90,18 @@ class KubeApi:
         for kind in self._read_only:
             for path in kind.resource.paths():
                 app.add_route(path, Collection(kind, reader))
-            app.add_route(f"{kind.resource.paths()[-1]}/{{name}}", Single(kind, reader))
+            own = "{name}" if kind.resource.namespaced else "{namespace}"
+            app.add_route(f"{kind.resource.paths()[-1]}/{own}", Single(kind, reader))
         _mount_review(app, ACCESS_REVIEWS, AccessReview(self._authorizer, self._parts.namespace))
         _mount_review(app, RULES_REVIEWS, RulesReview(self._authorizer))
 
-    def close(self) -> None:
-        """End all watches, and close the file."""
+    def end_watches(self) -> None:
+        """Let all watches end, so that the server can stop. Idempotent."""
         for kind in (self._plugins, *self._read_only):
             kind.cache.close()
+
+    def close(self) -> None:
+        """Close the file. Nothing may be asked of it any more."""
         self._ownership.close()
 
     def _follow(self, *event_feeds: EventFeed) -> None:

@@ -130,15 +130,11 @@ def applied(managers: Managers, live: Any, config: Any, by: str) -> tuple[Any, F
     """
     said = fields_of(config)
     last = next((manager.fields for manager in managers if manager.key == (by, APPLY, "")), Fields())
-    theirs = frozenset(
-        path for manager in managers if manager.key != (by, APPLY, "") for path in manager.fields
-    )
+    theirs = frozenset(path for manager in managers if manager.key != (by, APPLY, "") for path in manager.fields)
     return remove(merge(live, config), last - said, said | theirs), said
 
 
-def apply_owners(
-    managers: Managers, live: Any, result: Any, said: Fields, by: Manager, *, force: bool
-) -> Managers:
+def apply_owners(managers: Managers, live: Any, result: Any, said: Fields, by: Manager, *, force: bool) -> Managers:
     """Who owns what after an apply made `result` of `live`. Raises ApplyConflict where others own what it changes."""
     changed, gone = difference(live, result)
     others = [manager for manager in managers if manager.key != by.key]

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import falcon
 
-from api.kube.errors import KubeError
+from api.kube.protobuf import openapi_frame
+from api.kube.requests import wanted_form
 from api.kube.resources import PLUGINS, RESOURCES, Resource
 from api.kube.schemas import (
     PLUGIN,
@@ -23,6 +24,7 @@ from api.kube.schemas import (
 
 Document = dict[str, Any]
 
+_PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _JSON: Final = "application/json"
 _PATCHES: Final = (
     "application/json-patch+json",
@@ -49,6 +51,7 @@ class OpenApi:
         versions = {resource.base.lstrip("/"): resource for resource in RESOURCES}
         self._documents = {name: json.dumps(document(one, version)).encode() for name, one in versions.items()}
         self._hashes = {name: hashlib.sha256(text).hexdigest().upper() for name, text in self._documents.items()}
+        self._frame = openapi_frame("wasm-reconciler", version)
         self._second = json.dumps(second_version(version)).encode()
 
     def on_get_index(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -69,9 +72,13 @@ class OpenApi:
         resp.data = self._documents[name]
 
     def on_get_v2(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Our objects in one document, in JSON. Clients that ask for protocol buffers alone have version 3."""
-        if not req.client_accepts_json:
-            raise KubeError(406, "only the following media types are accepted: application/json")
+        """Our objects in one document, in JSON; or, in protocol buffers, a document that describes nothing."""
+        accept = req.get_header("Accept") or "*/*"
+        if _PROTOBUF in accept:
+            resp.content_type = _PROTOBUF.replace("@", ".")  # which is no token of a media type
+            resp.data = self._frame
+            return
+        wanted_form(req)
         resp.content_type = falcon.MEDIA_JSON
         resp.data = self._second
 
@@ -161,12 +168,13 @@ def _operation(verb: str, path: str, kind: Mapping[str, str], schema: str, *, pa
         answer = {"$ref": f"#/components/schemas/{PLUGIN_LIST if schema == PLUGIN else schema + 'List'}"}
     elif verb == "delete":
         answer = {"$ref": f"#/components/schemas/{STATUS}"}
+    refusal = {"$ref": f"#/components/schemas/{STATUS}"}
     codes = {"create": (201,), "patch": (200, 201), "get": (200, 304)}.get(verb, (200,))
     operation: Document = {
         "operationId": verb + "".join(part.strip("{}").title() for part in path.split("/")[1:]).replace(".", ""),
         "parameters": _parameters(verb),
         "responses": {str(code): _answer("It is done.", None if code == 304 else answer) for code in codes}
-        | {str(code): _answer("It is refused.", {"$ref": f"#/components/schemas/{STATUS}"}) for code in _REFUSALS[verb]},
+        | {str(code): _answer("It is refused.", refusal) for code in _REFUSALS[verb]},
         "x-kubernetes-action": {"create": "post", "update": "put"}.get(verb, verb),
         "x-kubernetes-group-version-kind": kind,
     }

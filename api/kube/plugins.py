@@ -199,7 +199,7 @@ def _patched(req: falcon.Request, name: str, kind: str, body: Body, *, check: bo
         except PatchInvalid as ex:
             if ex.malformed:
                 raise bad_request(str(ex)) from ex
-            raise KubeError(422, str(ex), details={"name": name, "group": PLUGINS.group, "kind": PLUGINS.plural}) from ex
+            raise invalid(PLUGINS, name, [("patch", str(ex))]) from ex
 
     return change
 

@@ -127,15 +127,15 @@ class Collection:
 
 
 class Single:
-    """The address of one object of a kind that is only read."""
+    """The address of one object of a kind that is only read. That of a namespace is its own namespace."""
 
     def __init__(self, kind: Kind, reader: Reader) -> None:
         self.kind = kind
         self.reader = reader
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, name: str, namespace: str = "") -> None:
+    def on_get(self, req: falcon.Request, resp: falcon.Response, namespace: str, name: str = "") -> None:
         """Get."""
-        self.reader.one(self.kind, req, resp, namespace, name)
+        self.reader.one(self.kind, req, resp, namespace, name or namespace)
 
 
 def send(kind: Kind, form: Form, item: Item, req: falcon.Request, resp: falcon.Response) -> None:
@@ -193,4 +193,3 @@ def _read_token(token: str) -> tuple[int, str]:
 
 def _never() -> bool:
     return False
-

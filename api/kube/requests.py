@@ -14,7 +14,7 @@ import falcon
 
 from api.kube.errors import KubeError, bad_request
 from api.kube.selectors import Selection, SelectorInvalid, parse_fields, parse_labels
-from specs.nodes import parse
+from specs.text import parse
 
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"

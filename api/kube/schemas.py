@@ -14,9 +14,10 @@ Schema = dict[str, Any]
 
 PLUGIN: Final = "dev.wasm-reconciler.v1alpha1.WasmPlugin"
 PLUGIN_LIST: Final = "dev.wasm-reconciler.v1alpha1.WasmPluginList"
+SIZE: Final = "dev.wasm-reconciler.v1alpha1.Size"
+DURATION: Final = "dev.wasm-reconciler.v1alpha1.Duration"
 STATUS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
 SCALE: Final = "io.k8s.api.autoscaling.v1.Scale"
-TABLE: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.Table"
 _INTEGER: Final = {"type": "integer", "format": "int64"}
 
 
@@ -76,8 +77,9 @@ def _any_of(found: Schema, definitions: Mapping[str, Any]) -> Schema:
     if len(choices) == 1:
         return choices[0] | found
     kinds = {choice.get("type") for choice in choices}
-    if kinds == {"string", "integer"} or kinds == {"string", "number"}:
-        return found | {"anyOf": choices, "x-kubernetes-int-or-string": True}
+    for name, kind in ((SIZE, "integer"), (DURATION, "number")):
+        if kinds == {"string", kind}:
+            return found | {"allOf": [{"$ref": f"#/components/schemas/{name}"}]}
     return found | {"anyOf": choices, "x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -178,9 +180,11 @@ def list_schema(kind: str, item: str, group: str, version: str) -> Schema:
 
 
 def common_schemas() -> dict[str, Schema]:
-    """What is not ours: Status, Scale, Table."""
+    """What several documents use: sizes and times, Status, Scale."""
     metadata = {"type": "object", "description": "About the object."}
     return {
+        SIZE: _string_or("integer", "A number of bytes: 64Mi, 512Ki, 1G or a plain number."),
+        DURATION: _string_or("number", "A time: 1s, 250ms, 1m30s or a number of seconds."),
         STATUS: _object(
             "How a request ended.",
             apiVersion={"type": "string"},
@@ -203,6 +207,10 @@ def common_schemas() -> dict[str, Schema]:
         )
         | {"x-kubernetes-group-version-kind": [gvk("autoscaling", "v1", "Scale")]},
     }
+
+
+def _string_or(kind: str, description: str) -> Schema:
+    return {"anyOf": [{"type": "string"}, {"type": kind}], "description": description}
 
 
 def free_schema(kind: str, group: str, version: str) -> Schema:

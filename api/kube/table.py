@@ -182,4 +182,3 @@ NAMESPACE_COLUMNS: Final = Columns(
     ),
     _namespace_cells,
 )
-

@@ -169,7 +169,7 @@ class _Encoder:
 
     def error(self, error: KubeError) -> bytes:
         """What ends the watch."""
-        return _line("ERROR", error.status())
+        return _line("ERROR", error.answer())
 
     def _form(self, data: Mapping[str, Any], version: str) -> Mapping[str, Any]:
         request = self._request
@@ -196,4 +196,3 @@ def too_new(version: int) -> KubeError:
         reason="Timeout",
         details={"causes": causes, "retryAfterSeconds": 1},
     )
-

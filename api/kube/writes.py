@@ -6,6 +6,7 @@ version that it was worked out from. Who owns which fields is recorded beside it
 Belongs here: the semantics of create, update, patch, apply, delete. Does not: HTTP (plugins.py).
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ class PluginWrites:
         self._feed = feed
         self._ownership = ownership
         self._namespace = namespace
+        self._lock = threading.Lock()
 
     def create(self, body: Body, options: WriteOptions) -> Written:
         """Add the plugin that the body describes. Raises KubeError."""
@@ -160,7 +162,8 @@ class PluginWrites:
 
     def delete(self, name: str, options: Object, *, dry_run: bool, check: Callable[[Object], None]) -> Item:
         """Remove a plugin; the object as it was. `options` are its DeleteOptions. Raises KubeError."""
-        for attempt in range(ATTEMPTS):
+        last: SpecConflict | None = None
+        for _ in range(ATTEMPTS):
             item, entry = self._existing(name)
             check(item.data["metadata"])
             self._check_preconditions(item, options)
@@ -169,12 +172,11 @@ class PluginWrites:
             try:
                 self._writer.delete(name, entry.resource_version)
                 return item
-            except SpecConflict as ex:
-                if attempt == ATTEMPTS - 1:
-                    raise from_spec(PLUGINS, name, ex) from ex
+            except SpecConflict as ex:  # its file was changed in this moment
+                last = ex
             except SpecError as ex:
                 raise from_spec(PLUGINS, name, ex) from ex
-        raise stale(PLUGINS, name)
+        raise stale(PLUGINS, name) from last
 
     # --- the steps ---------------------------------------------------------------------------------------------------
 
@@ -185,54 +187,51 @@ class PluginWrites:
         if options.dry_run:
             return Written(self._imagined(draft, None), draft.decoded.warnings, created=True)
         try:
-            change = self._recorded(draft, lambda: self._writer.create(plugin))
-        except SpecConflict as ex:
-            if self._desired.get(plugin.name) is not None:
-                raise already_exists(PLUGINS, plugin.name) from ex
-            raise from_spec(PLUGINS, plugin.name, ex) from ex
+            with self._lock:
+                change = self._recorded(draft, None)
         except SpecError as ex:
+            if isinstance(ex, SpecConflict) and self._desired.get(plugin.name) is not None:
+                raise already_exists(PLUGINS, plugin.name) from ex
             raise from_spec(PLUGINS, plugin.name, ex) from ex
         if not change.changed:
             raise already_exists(PLUGINS, plugin.name)
         return Written(self._now(plugin.name), draft.decoded.warnings, created=True)
 
     def _replace(self, name: str, make: Callable[[Item, Desired], _Draft], options: WriteOptions) -> Written:
-        for attempt in range(ATTEMPTS):
-            item, entry = self._existing(name)
-            try:
-                draft = make(item, entry)
-            except ApplyConflict as ex:
-                raise KubeError(409, ex.sentence(), details={"causes": ex.causes()}) from ex
-            if options.dry_run:
-                return Written(self._imagined(draft, entry), draft.decoded.warnings)
-            if draft.managers == self._managers(item) and draft.decoded.plugin == entry.plugin:
-                return Written(item, draft.decoded.warnings)
-            plugin, version = draft.decoded.plugin, entry.resource_version
-            try:
-                self._recorded(draft, lambda plugin=plugin, version=version: self._writer.replace(plugin, version))
-            except SpecConflict as ex:
-                if attempt == ATTEMPTS - 1:
+        last: SpecConflict | None = None
+        for _ in range(ATTEMPTS):
+            with self._lock:
+                item, entry = self._existing(name)
+                try:
+                    draft = make(item, entry)
+                    warnings = draft.decoded.warnings
+                    if options.dry_run:
+                        return Written(self._imagined(draft, entry), warnings)
+                    if draft.managers != self._managers(item) or draft.decoded.plugin != entry.plugin:
+                        self._recorded(draft, entry.resource_version)
+                    return Written(self._now(name), warnings)
+                except ApplyConflict as ex:
+                    raise KubeError(409, ex.sentence(), details={"causes": ex.causes()}) from ex
+                except SpecConflict as ex:  # its file was changed in this moment
+                    last = ex
+                except SpecError as ex:
                     raise from_spec(PLUGINS, name, ex) from ex
-                continue
-            except SpecError as ex:
-                raise from_spec(PLUGINS, name, ex) from ex
-            return Written(self._now(name), draft.decoded.warnings)
-        raise stale(PLUGINS, name)
+        raise stale(PLUGINS, name) from last
 
-    def _recorded(self, draft: _Draft, write: Callable[[], Change]) -> Change:
-        """Write, and record who owns what: a watcher sees both at once, or neither."""
-        name = draft.decoded.plugin.name
-        data = owned_data(draft.decoded.plugin)
-        self._ownership.expect(name, draft.managers, data)
+    def _recorded(self, draft: _Draft, version: int | None) -> Change:
+        """Write, and record who owns what: a watcher sees both at once. `version` None: it is a new plugin."""
+        plugin = draft.decoded.plugin
+        data = owned_data(plugin)
+        self._ownership.expect(plugin.name, draft.managers, data)
         uid = None
         try:
-            change = write()
+            change = self._writer.create(plugin) if version is None else self._writer.replace(plugin, version)
             if change.desired is not None:
                 # A default that was written out may be left out of the file; what it shows is what is owned.
                 uid, data = change.desired.uid, owned_data(change.desired.plugin)
         finally:
-            self._ownership.settle(name, uid, data)
-            self._feed.note(frozenset((name,)))
+            self._ownership.settle(plugin.name, uid, data)
+            self._feed.note(frozenset((plugin.name,)))
             self._cache.poke()
         return change
 

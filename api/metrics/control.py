@@ -62,6 +62,11 @@ class ControlMeter:
         with self._lock:
             return dict(self.restarts)
 
+    def loaded_by_result(self) -> dict[str, int]:
+        """Loads by `Compiled`, `CacheHit`, or the reason of a refusal."""
+        with self._lock:
+            return {str(result): number for result, number in self.loads.items()}
+
     def keep(self, plugins: Set[str]) -> None:
         """Forget the plugins that are not among these."""
         with self._lock:

@@ -1,8 +1,8 @@
 """Owns the control side: joins desired state, the loop and the pool host, and starts and stops them in order."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Protocol
 
 from reconciler.control.events import EventLog
@@ -11,6 +11,7 @@ from reconciler.control.observer import LoopObserver
 from reconciler.control.reconcile import Reconciler
 from reconciler.control.resolve import Resolver
 from reconciler.control.rollouts import Rollouts
+from reconciler.control.source_events import SourceEvents
 from reconciler.control.status import StatusBoard
 from reconciler.control.workqueue import WorkQueue
 from reconciler.host.host import MOMENT, PoolHost
@@ -21,10 +22,10 @@ from specs.store import Desired, DesiredStore
 class FileWatcher(Protocol):
     """Tells of any event under a path that it was told to watch."""
 
-    def watch(self, path: Path) -> None:
-        """Watch a directory; idempotent."""
+    def watch(self, path: str) -> None:
+        """Watch a file; idempotent."""
 
-    def unwatch(self, path: Path) -> None:
+    def unwatch(self, path: str) -> None:
         """Watch it no longer; idempotent."""
 
 
@@ -32,7 +33,14 @@ class Manager:
     """The control side of one node."""
 
     def __init__(
-        self, *, store: DesiredStore, host: PoolHost, resolver: Resolver, rollouts: Rollouts, queue: WorkQueue
+        self,
+        *,
+        store: DesiredStore,
+        host: PoolHost,
+        resolver: Resolver,
+        rollouts: Rollouts,
+        queue: WorkQueue,
+        observer: LoopObserver | None = None,
     ) -> None:
         self.board = StatusBoard()
         self.events = EventLog(time.time)
@@ -40,7 +48,8 @@ class Manager:
         self._host = host
         self._resolver = resolver
         self._queue = queue
-        self._watched: frozenset[Path] = frozenset()
+        self._files: dict[str, tuple[str, ...]] = {}
+        self._users: Counter[str] = Counter()
         self._watcher: FileWatcher | None = None
         self._first: frozenset[str] | None = None
         self._rollouts = rollouts
@@ -53,12 +62,15 @@ class Manager:
             rollouts=rollouts,
             patience=lambda: 0.0 if len(queue) else MOMENT,  # with others waiting, starts overlap instead
         )
+        self._source_events = SourceEvents(self.events)
         self.loop = ReconcileLoop(queue, reconciler, self.events, self._names, observer)
 
     def start(self, watcher: FileWatcher) -> None:
         """Follow the desired state from now on. `watcher` looks after the files that plugins are made of."""
         self._watcher = watcher
         self._store.subscribe(self.desired_changed)
+        self._store.on_listing(self._listed)
+        self._listed()
         self._first = frozenset(self._store.list().plugins)
         self._rollouts.keep_only(self._first)
         self.desired_changed(self._first)
@@ -84,25 +96,33 @@ class Manager:
             desired = self._store.get(name)
             self._host.expect(name, None if desired is None else _expectation(desired))
         self._queue.add(sorted(names))
-        self._watch_files()
+        self._watch_files(names)
+
+    def _listed(self) -> None:
+        self._source_events.look(self._store.sources())
 
     def _names(self) -> Iterable[str]:
         return sorted({*self._store.list().plugins, *self._host.plugins()})
 
-    def _watch_files(self) -> None:
-        """Watch the directories of modules and secrets; what changes there is found by a cheap resync."""
+    def _watch_files(self, names: Iterable[str]) -> None:
+        """Watch the modules and secrets of plugins; what changes there is found by a cheap resync."""
         if self._watcher is None:
             return
-        wanted = frozenset(
-            Path(file).parent
-            for desired in self._store.list().plugins.values()
-            for file in self._resolver.files(desired.plugin)
-        )
-        for path in wanted - self._watched:
-            self._watcher.watch(path)
-        for path in self._watched - wanted:
-            self._watcher.unwatch(path)
-        self._watched = wanted
+        for name in names:
+            desired = self._store.get(name)
+            files = () if desired is None else self._resolver.files(desired.plugin)
+            before = self._files.pop(name, ())
+            if files:
+                self._files[name] = files
+            for file in files:
+                self._users[file] += 1
+                if self._users[file] == 1:
+                    self._watcher.watch(file)
+            for file in before:
+                self._users[file] -= 1
+                if not self._users[file]:
+                    del self._users[file]
+                    self._watcher.unwatch(file)
 
 
 def _expectation(desired: Desired) -> Expectation:

@@ -19,7 +19,7 @@ from reconciler.core.observed import Failure, ObservedPlugin, ObservedPool
 from reconciler.core.plan import Action, CreatePool, Outcome, Plan, RemovePool, ResizePool, Serve
 from reconciler.core.rollout import Verdict, judge, judged_in
 from reconciler.core.states import Condition, NextStep, PoolPhase, Reason
-from specs.store import Desired
+from specs.store import Desired, Owner
 
 
 class Host(Protocol):
@@ -39,6 +39,7 @@ class _Memory:
     began: dict[str, float] = field(default_factory=dict)
     failure: Failure | None = None
     restarts: int = 0
+    shadowed: tuple[Owner, ...] = ()
     quiet: object = None
 
 
@@ -230,6 +231,11 @@ class Reconciler:
     def _tell(self, desired: Desired, aim: _Aim, observed: ObservedPlugin, memory: _Memory) -> None:
         """Events about what failed by itself."""
         name = desired.name
+        if desired.shadowed and desired.shadowed != memory.shadowed:
+            others = ", ".join(map(str, desired.shadowed))
+            note = f"{desired.owner} keeps the name; the same name in {others} is ignored"
+            self._events.record(name, Reason.NAME_CONFLICT, note, warning=True)
+        memory.shadowed = desired.shadowed
         restarts = sum(pool.restarts for pool in observed.pools)
         crashed = next((pool for pool in observed.pools if pool.crashes and pool.failure is not None), None)
         if restarts > memory.restarts and crashed is not None and crashed.failure is not None:

@@ -202,7 +202,10 @@ class Resolver:
             raise Unresolved(Reason.SIGNATURE_INVALID, f"the public key {path} cannot be used: {error}") from None
 
     def _inside(self, written: str) -> Path:
-        path = Path(os.path.realpath(self._root / written))
+        try:
+            path = Path(os.path.realpath(self._root / written))
+        except OSError as error:  # a link that vanished while it was followed
+            raise Unresolved(Reason.NOT_FOUND, f"{written} cannot be followed: {error.strerror}") from None
         if not path.is_relative_to(self._root):
             raise Unresolved(Reason.POLICY_DENIED, f"{written} leads out of the module root {self._root}")
         return path

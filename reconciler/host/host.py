@@ -170,6 +170,8 @@ class PoolHost:
                 pool.settings = action.settings
                 self._router.join(pool)
             pool.settings = action.settings
+            if pool.serving:
+                self._router.reconfigured(pool)
         elif isinstance(action, Serve):
             self._serve(pool)
         elif isinstance(action, Withdraw):
@@ -326,7 +328,7 @@ class PoolHost:
         """The bounds of a route. Raises RouteUnknown."""
         with self._lock:
             group = self._router.group(route)
-            return RouteLimits(group.request_bytes, group.queue_timeout)
+            return group.limits
 
     def acquire(self, route: str, waiter: Waiter) -> PoolLease | None:
         """An idle instance now; or None, and the waiter is queued. Raises Unroutable."""
@@ -350,13 +352,15 @@ class PoolHost:
         self._leases[pool].add(lease)
         return lease
 
-    def give_back(self, lease: PoolLease, failure: Failure | None, seconds: float, *, bad: bool) -> None:
-        """A lease's call ended (`seconds` it took; `failure` if the instance is spoilt)."""
+    def give_back(self, lease: PoolLease, failure: Failure | None, seconds: float | None, *, bad: bool) -> None:
+        """A lease's call ended; see leases.Keeper."""
         pool = lease.pool
         granted: tuple[Waiter, PoolLease] | None = None
         with self._lock:
             self._leases[pool].discard(lease)
-            idle = pool.give_back(lease.slot, failure, seconds, bad=bad)
+            if seconds is not None:
+                pool.called(lease.slot, seconds, inline=lease.inline, bad=bad)
+            idle = pool.give_back(lease.slot, failure)
             telling = not pool.removed and (not idle or (bad and pool.on_probation))
             if idle:
                 self._plan_tick(pool, lease.slot)
@@ -447,7 +451,7 @@ class PoolHost:
             except Unroutable:
                 chain.waiting_for = None
                 raise
-            wait = min(deadline - self._clock(), group.queue_timeout)
+            wait = min(deadline - self._clock(), group.limits.queue_timeout)
         if not waiter.told_within(wait):
             with self._lock:
                 chain.waiting_for = None

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from reconciler.core.observed import Failure
@@ -20,8 +21,12 @@ _UNFINISHED: Final = Failure(Reason.INTERNAL, "the host failed while it called t
 class Keeper(Protocol):
     """Who takes leases back."""
 
-    def give_back(self, lease: "PoolLease", failure: Failure | None, seconds: float, *, bad: bool) -> None:
-        """A lease's call ended, badly or not; `failure` if the instance is spoilt."""
+    def give_back(self, lease: "PoolLease", failure: Failure | None, seconds: float | None, *, bad: bool) -> None:
+        """A lease's call ended, badly or not; `failure` if the instance is spoilt, `seconds` None if it was not called.
+
+        A call on the event loop is measured in seconds of the loop, one on a thread in CPU seconds: what it waits for
+        others there says nothing of the guest.
+        """
 
 
 class PoolLease:
@@ -50,7 +55,7 @@ class PoolLease:
 
     def call(self, request: Request, deadline: float | None = None) -> Response:
         """Run the guest on this thread, within its timeout and `deadline` (monotonic seconds). Raises GuestFailed."""
-        return self._run(lambda context: self.slot.instance.handle(request, context), deadline, request.request_id)
+        return self._run(partial(self.slot.instance.handle, request), deadline, request.request_id)
 
     def tick(self) -> None:
         """Let the guest do its timer work on this thread, within its timeout. Raises GuestFailed."""
@@ -58,8 +63,9 @@ class PoolLease:
 
     def _run(self, guest: Callable[[CallContext], Answer], deadline: float | None, request_id: str) -> Answer:
         """Whatever happens in the guest, the instance goes back, spoilt or not."""
-        began = time.monotonic()
-        until = began + self.pool.spec.limits.timeout
+        clock = time.monotonic if self.inline else time.thread_time
+        began = clock()
+        until = time.monotonic() + self.pool.spec.limits.timeout
         if deadline is not None and deadline < until:
             until = deadline
         failure: Failure | None = _UNFINISHED
@@ -73,13 +79,13 @@ class PoolLease:
             raise
         finally:
             self._ended = True
-            self._keeper.give_back(self, failure, time.monotonic() - began, bad=bad)
+            self._keeper.give_back(self, failure, clock() - began, bad=bad)
 
     def cancel(self) -> None:
         """Give it back uncalled. Idempotent, and harmless after `call`."""
         if not self._ended:
             self._ended = True
-            self._keeper.give_back(self, None, 0.0, bad=False)
+            self._keeper.give_back(self, None, None, bad=False)
 
 
 class ThreadWaiter:

@@ -15,10 +15,10 @@ from reconciler.core.states import PoolPhase, Reason
 from reconciler.wasm.kind import Instance, PreparedGuest
 
 SHORT: Final = 0.000_3
-"""Seconds: calls that keep below may run on the event loop."""
+"""Seconds of CPU: calls that keep below may run on the event loop."""
 LONG: Final = 0.002
-"""Seconds: one call above this puts the plugin back on threads."""
-PROOF: Final = 64
+"""Seconds on the event loop: one call above this puts the plugin back on threads."""
+PROOF: Final = 32
 """Short calls in a row that a plugin shows before it may run on the event loop."""
 
 
@@ -109,17 +109,20 @@ class Pool:
             self.calls <= FIRST_CALLS or self._clock() - since < self.settings.min_healthy_time
         )
 
-    def give_back(self, slot: Slot, failure: Failure | None, seconds: float, *, bad: bool = False) -> bool:
-        """A call ended. Returns whether the instance is idle again; else it is spent and waits to be closed.
-
-        `failure` says that the instance is spoilt, `bad` that the call failed, whether or not it did that.
-        """
-        self.busy -= 1
+    def called(self, slot: Slot, seconds: float, *, inline: bool, bad: bool) -> None:
+        """An instance answered, or failed to. Learn from it how long calls are: CPU time on a thread, all on the loop."""
         slot.calls += 1
         self.calls += 1
         if bad:
             self.bad_calls += 1
-        self._measure(seconds)
+        if seconds > (LONG if inline else SHORT):
+            self.short_calls = 0
+        else:
+            self.short_calls += 1
+
+    def give_back(self, slot: Slot, failure: Failure | None) -> bool:
+        """A lease ended. Returns whether the instance is idle again; else it is spent and waits to be closed."""
+        self.busy -= 1
         if failure is not None:
             self._crashed(failure)
         else:
@@ -141,12 +144,6 @@ class Pool:
         self.restarts += 1
         self.failed_at = self._clock()
         self.failure = failure
-
-    def _measure(self, seconds: float) -> None:
-        if seconds < SHORT:
-            self.short_calls += 1
-        elif seconds > LONG:
-            self.short_calls = 0
 
     def take_surplus(self) -> list[Slot]:
         """Idle instances beyond the target, taken out to be closed; the coldest ones."""

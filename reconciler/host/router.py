@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reconciler.host.invoke import QueueFull, RouteUnavailable, RouteUnknown, Waiter
+from reconciler.host.invoke import QueueFull, RouteLimits, RouteUnavailable, RouteUnknown, Waiter
 from reconciler.host.pool import Pool
 
 
@@ -24,39 +24,38 @@ class Expectation:
 
 
 class Group:
-    """Everything behind one route."""
+    """Everything behind one route.
 
-    __slots__ = ("expected", "name", "pools", "waiting")
+    `queue` is how many requests may wait: what the group's plugins allow together. `limits` are the largest body and the
+    longest wait that one of them allows.
+    """
+
+    __slots__ = ("expected", "limits", "name", "pools", "queue", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.expected: dict[str, Expectation] = {}
         self.pools: list[Pool] = []
         self.waiting: OrderedDict[Waiter, None] = OrderedDict()
+        self.changed()
 
     @property
     def empty(self) -> bool:
         """Whether nobody expects or serves the route."""
         return not self.expected and not self.pools
 
-    @property
-    def queue(self) -> int:
-        """How many may wait: what the group's plugins allow together."""
-        declared = {pool.plugin: pool.settings.queue for pool in self.pools}
-        declared.update((name, expectation.queue) for name, expectation in self.expected.items())
-        return sum(declared.values())
-
-    @property
-    def queue_timeout(self) -> float:
-        """Seconds that one may wait: the longest that a plugin of the group allows."""
+    def changed(self) -> None:
+        """Who expects or serves the route, or their settings, changed: work out the bounds anew."""
+        queues = {pool.plugin: pool.settings.queue for pool in self.pools}
+        queues.update((name, expectation.queue) for name, expectation in self.expected.items())
+        self.queue = sum(queues.values())
         times = [pool.settings.queue_timeout for pool in self.pools]
-        return max(times + [expectation.queue_timeout for expectation in self.expected.values()], default=0.0)
-
-    @property
-    def request_bytes(self) -> int:
-        """The largest body that a plugin of the group takes."""
         sizes = [pool.spec.limits.request_bytes for pool in self.pools]
-        return max(sizes + [expectation.request_bytes for expectation in self.expected.values()], default=0)
+        expected = self.expected.values()
+        self.limits = RouteLimits(
+            request_bytes=max(sizes + [expectation.request_bytes for expectation in expected], default=0),
+            queue_timeout=max(times + [expectation.queue_timeout for expectation in expected], default=0.0),
+        )
 
     def pick(self) -> Pool | None:
         """The pool whose idle instance answers next; None where all are busy.
@@ -107,7 +106,9 @@ class Router:
         before = self._expected.pop(plugin, None)
         if expectation is not None:
             self._expected[plugin] = expectation
-            self._group(expectation.route).expected[plugin] = expectation
+            group = self._group(expectation.route)
+            group.expected[plugin] = expectation
+            group.changed()
         if before is None or (expectation is not None and expectation.route == before.route):
             return []
         old = self._groups[before.route]
@@ -116,7 +117,9 @@ class Router:
 
     def join(self, pool: Pool) -> None:
         """A pool takes traffic on its route from now on."""
-        self._group(pool.settings.route).pools.append(pool)
+        group = self._group(pool.settings.route)
+        group.pools.append(pool)
+        group.changed()
         if pool.guest is not None and pool.guest.route_id:
             self._aliases.setdefault(pool.guest.route_id, {})[pool] = None
 
@@ -132,6 +135,10 @@ class Router:
         group.pools.remove(pool)
         pool.credit = 0
         return self._drop_if_empty(group)
+
+    def reconfigured(self, pool: Pool) -> None:
+        """A serving pool's settings changed, its route did not."""
+        self._group(pool.settings.route).changed()
 
     def line_up(self, group: Group, waiter: Waiter) -> None:
         """Wait for an instance. Raises QueueFull, RouteUnavailable."""
@@ -160,6 +167,7 @@ class Router:
         return group
 
     def _drop_if_empty(self, group: Group) -> list[Waiter]:
+        group.changed()
         if not group.empty:
             return []
         del self._groups[group.name]

@@ -16,10 +16,12 @@ from importlib.metadata import version
 from typing import Final
 
 import wasmtime
+import wasmtime.component
 
 from reconciler.core.observed import Failure
 from reconciler.core.revision import InstanceLimits
 from reconciler.core.states import NextStep, Reason
+from reconciler.wasm.components import count_memories, is_component, shape_of
 from reconciler.wasm.ffi.fast import FastFfi
 from reconciler.wasm.ffi.safe import SafeFfi
 from reconciler.wasm.ffi.seam import Ffi
@@ -29,13 +31,20 @@ from reconciler.wasm.ticker import EpochTicker
 WASM_STACK: Final = 384 * 1024
 """Bytes of native stack for one guest. Guests call guests on one thread of 8 MiB, at most 16 deep."""
 
-_SETTINGS: Final = "epoch,reftypes,component-model,one-memory,fixed-base,stack384k,v1"
+_SETTINGS: Final = "epoch,component-model,multi-memory,no-gc,no-memory64,fixed-base,stack384k,v2"
 """Names the configuration in the fingerprint: change it with _config."""
 
 _MAGIC: Final = b"\0asm"
-_COMPONENT_LAYER: Final = b"\x01\x00"
+_COMPONENT_MARK: Final = 0x80
+"""Set in the first byte of a cached component; see Engine.serialize."""
+_COMPONENT_INSTANCES: Final = 512
+"""Core instances in one component: some languages link a dozen modules together."""
+_COMPONENT_TABLES: Final = 64
 _TABLES: Final = 4
 _TABLE_FLOOR: Final = 16_384
+_ELEMENT_SHARE: Final = 256
+"""Bytes of `limits.memory` for each element that a table may have: four tables of 8-byte elements take an eighth."""
+_MEMORIES: Final = 8
 
 
 def _config(metered: bool) -> wasmtime.Config:
@@ -46,20 +55,37 @@ def _config(metered: bool) -> wasmtime.Config:
     config.memory_init_cow = True
     config.max_wasm_stack = WASM_STACK
     config.wasm_component_model = True
-    # The limiter bounds each memory by itself; with one memory that is the bound on the instance.
-    config.wasm_multi_memory = False
+    config.wasm_multi_memory = True
+    # Objects that the engine collects lie in memory that no module declares, so nothing here could count it.
+    config.wasm_gc = False
+    # Pointers of every ABI here have 32 bits.
+    config.wasm_memory64 = False
     # A memory's base never moves, so a view of it stays good while it grows (ffi.memory).
     config.memory_may_move = False
     return config
 
 
 class CompiledModule:
-    """A module in machine code, shared by the pools that run it. `module` is None for a component."""
+    """A module in machine code, shared by the pools that run it: a core `module` or a `component`, the other is None.
 
-    __slots__ = ("digest", "metered", "module", "shape")
+    `memories` is how many memories an instance has, counting the one where the engine keeps exceptions: the engine
+    bounds each of them by itself, so each gets an equal part of `limits.memory`.
+    """
 
-    def __init__(self, module: wasmtime.Module | None, shape: ModuleShape, digest: str, metered: bool) -> None:
+    __slots__ = ("component", "digest", "memories", "metered", "module", "shape")
+
+    def __init__(  # noqa: PLR0913, PLR0917 - two forms of machine code, and what is known of it
+        self,
+        module: wasmtime.Module | None,
+        shape: ModuleShape,
+        digest: str,
+        metered: bool,
+        memories: int = 1,
+        component: wasmtime.component.Component | None = None,
+    ) -> None:
         self.module = module
+        self.component = component
+        self.memories = memories
         self.shape = shape
         self.digest = digest
         self.metered = metered
@@ -68,6 +94,8 @@ class CompiledModule:
         """Free it. Idempotent."""
         if self.module is not None:
             self.module.close()
+        if self.component is not None:
+            self.component.close()
 
 
 class Engine:
@@ -95,42 +123,67 @@ class Engine:
     def compile(self, wasm: bytes, *, digest: str = "", metered: bool = False) -> CompiledModule:
         """Compile a module: binary, or text (WAT). `digest` is computed where it is not given.
 
-        A component is recognised and told by its shape; it is not compiled. Raises ModuleRefused.
+        Raises ModuleRefused.
         """
         digest = digest or f"sha256:{hashlib.sha256(wasm).hexdigest()}"
         try:
             binary = _binary(wasm)
-            if binary[6:8] == _COMPONENT_LAYER:
-                return CompiledModule(None, ModuleShape(component=True), digest, metered)
-            module = wasmtime.Module(self.native(metered), binary)
+            if is_component(binary):
+                made = self._component(wasmtime.component.Component(self.native(metered), binary), digest, metered)
+            else:
+                made = self._module(wasmtime.Module(self.native(metered), binary), digest, metered)
         except wasmtime.WasmtimeError as error:
             raise ModuleRefused(Failure(Reason.COMPILE_FAILED, _take_message(error), NextStep.STALL)) from None
+        made.memories = count_memories(binary)
+        if made.memories > _MEMORIES:
+            made.close()
+            message = f"the module has {made.memories} memories; an instance may have {_MEMORIES}"
+            raise ModuleRefused(Failure(Reason.COMPILE_FAILED, message, NextStep.STALL))
+        return made
+
+    def _module(self, module: wasmtime.Module, digest: str, metered: bool) -> CompiledModule:
         return CompiledModule(module, _shape(module), digest, metered)
 
+    def _component(self, component: wasmtime.component.Component, digest: str, metered: bool) -> CompiledModule:
+        shape = shape_of(component, self.native(metered))
+        return CompiledModule(None, shape, digest, metered, component=component)
+
     def serialize(self, module: CompiledModule) -> bytes:
-        """The machine code, for the AOT cache; empty for a component."""
-        return b"" if module.module is None else bytes(module.module.serialize())
+        """For the AOT cache: a byte with the number of memories and a mark for components, then the machine code."""
+        if module.component is not None:
+            return bytes([module.memories | _COMPONENT_MARK]) + bytes(module.component.serialize())
+        return b"" if module.module is None else bytes([module.memories]) + bytes(module.module.serialize())
 
     def deserialize(self, data: bytes | memoryview, *, digest: str, metered: bool = False) -> CompiledModule:
         """Load what serialize() gave. The caller vouches for the bytes: they become machine code.
 
         Raises ModuleRefused where they are of another version or configuration.
         """
+        engine, code = self.native(metered), bytes(data[1:])
         try:
-            module = wasmtime.Module.deserialize(self.native(metered), bytes(data))
+            if data[0] & _COMPONENT_MARK:
+                made = self._component(wasmtime.component.Component.deserialize(engine, code), digest, metered)
+            else:
+                made = self._module(wasmtime.Module.deserialize(engine, code), digest, metered)
         except wasmtime.WasmtimeError as error:
             raise ModuleRefused(Failure(Reason.COMPILE_FAILED, _take_message(error), NextStep.RETRY)) from None
-        return CompiledModule(module, _shape(module), digest, metered)
+        made.memories = data[0] & ~_COMPONENT_MARK
+        return made
 
-    def store(self, metered: bool, limits: InstanceLimits) -> wasmtime.Store:
-        """A new store within the limits. Its first call must set an epoch deadline, and fuel where metered."""
+    def store(
+        self, metered: bool, limits: InstanceLimits, memories: int = 1, *, component: bool = False
+    ) -> wasmtime.Store:
+        """A new store within the limits, for a module with that many memories, which share `limits.memory` equally.
+
+        Its first call must set an epoch deadline, and fuel where metered.
+        """
         store = wasmtime.Store(self.native(metered))
         store.set_limits(
-            memory_size=limits.memory,
-            table_elements=max(_TABLE_FLOOR, limits.memory // 64),
-            instances=1,
-            tables=_TABLES,
-            memories=1,
+            memory_size=limits.memory // memories,
+            table_elements=max(_TABLE_FLOOR, limits.memory // _ELEMENT_SHARE),
+            instances=_COMPONENT_INSTANCES if component else 1,
+            tables=_COMPONENT_TABLES if component else _TABLES,
+            memories=_MEMORIES,
         )
         return store
 

@@ -27,8 +27,6 @@ class Kinds:
         Raises ModuleRefused where the module is of no kind, or not of the one asked for.
         """
         names = ", ".join(kind.name for kind in self._kinds)
-        if shape.component:
-            raise _refused(f"the module is a component; this host runs core modules ({names})")
         if abi == AUTO:
             for kind in self._kinds:
                 if kind.recognise(shape):

@@ -14,9 +14,7 @@ Belongs here: what a program sees of the outside. Does not: what its output mean
 import ctypes
 import errno
 import itertools
-import struct
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,28 +24,14 @@ import wasmtime
 from wasmtime import _ffi as native
 
 from reconciler.core.revision import PreopenDir
+from reconciler.wasm import preview1
 from reconciler.wasm.ffi.memory import GuestMemory, OutOfBoundsError
 from reconciler.wasm.ffi.seam import Ffi, Guest, Signature
 
-MODULE: Final = "wasi_snapshot_preview1"
-"""The module that imports of WASI preview 1 name."""
-
-# wasi_snapshot_preview1.witx: errno, clockid, eventtype, subclockflags
-_SUCCESS: Final = 0
-_BAD_DESCRIPTOR: Final = 8
-_FAULT: Final = 21
-_INVALID: Final = 28
-_IO: Final = 29
 _NO_SPACE: Final = 51
-_NOT_SUPPORTED: Final = 58
-_MONOTONIC: Final = 1
-_CLOCK_EVENT: Final = 0
-_ABSOLUTE: Final = 1
-_SUBSCRIPTION: Final = struct.Struct("<QB7xI4xQQH6x")
-_EVENT: Final = struct.Struct("<QHB21x")
+"""errno nospc of wasi_snapshot_preview1.witx."""
 
 _MAX_VECTORS: Final = 1024
-_MAX_SUBSCRIPTIONS: Final = 1024
 _MAX_WRITE: Final = 2**20
 """Bytes that one write takes; of more, a part is taken, which the program is told as POSIX has it."""
 
@@ -110,8 +94,8 @@ class Wasi:
             if name in functions:
                 params, function = functions[name]
                 types = ["i64" if letter == "I" else "i32" for letter in params]
-                signature = Signature(types, ["i32"], fault=_FAULT, broken=_IO)
-                kept.append(self._ffi.define(linker, MODULE, name, signature, function))
+                signature = Signature(types, ["i32"], fault=preview1.FAULT, broken=preview1.IO)
+                kept.append(self._ffi.define(linker, preview1.MODULE, name, signature, function))
         return tuple(kept)
 
     def open(self, store: wasmtime.Store, run: Run, arguments: Sequence[str], directories: Sequence[PreopenDir]) -> int:
@@ -163,9 +147,9 @@ class Wasi:
     def _fd_write(self, descriptor: int, vectors: int, count: int, written_at: int) -> int:
         run = self._current.run
         if descriptor not in (_STDOUT, _STDERR):
-            return _BAD_DESCRIPTOR
+            return preview1.BAD_DESCRIPTOR
         if count > _MAX_VECTORS:
-            return _INVALID
+            return preview1.INVALID
         memory = self._memory()
         memory.check(written_at, 4)
         parts = []
@@ -179,47 +163,22 @@ class Wasi:
             run.guest.set_deadline(0)  # the answer is lost: running on would only print more
             return _NO_SPACE
         memory.write_u32(written_at, len(data))
-        return _SUCCESS
+        return preview1.SUCCESS
 
     def _clock_time_get(self, clock: int, _precision: int, time_at: int) -> int:
-        if clock > _MONOTONIC:
-            return _NOT_SUPPORTED
-        now = time.monotonic_ns() if clock == _MONOTONIC else time.time_ns()
-        self._memory().write(time_at, now.to_bytes(8, "little"))
-        return _SUCCESS
+        return preview1.clock_time_get(self._memory(), clock, time_at)
 
     def _poll_oneoff(self, subscriptions: int, events: int, count: int, count_at: int) -> int:
-        """Sleep until the first of some clocks, or the deadline. Streams and files are always ready, as for poll()."""
-        if not 0 < count <= _MAX_SUBSCRIPTIONS:
-            return _INVALID
-        memory = self._memory()
-        memory.check(events, _EVENT.size * count)
-        memory.check(count_at, 4)
-        waits: list[tuple[float, int]] = []
-        happened: list[bytes] = []
-        data = memory.read(subscriptions, _SUBSCRIPTION.size * count)
-        for user, kind, clock, timeout, _, flags in _SUBSCRIPTION.iter_unpack(data):
-            if kind == _CLOCK_EVENT:
-                waits.append((_seconds(clock, timeout, flags), user))
-            else:
-                happened.append(_EVENT.pack(user, _SUCCESS, kind))
-        if not happened:
-            wait = min(seconds for seconds, _ in waits)
-            run = self._current.run
-            left = run.deadline - time.monotonic()
-            time.sleep(max(0.0, min(wait, left)))
-            if wait > left:
-                run.guest.set_deadline(0)  # its time is over now, not at the next tick of the engine's clock
-            happened = [_EVENT.pack(user, _SUCCESS, _CLOCK_EVENT) for seconds, user in waits if seconds <= wait]
-        memory.write(events, b"".join(happened))
-        memory.write_u32(count_at, len(happened))
-        return _SUCCESS
-
-
-def _seconds(clock: int, timeout: int, flags: int) -> float:
-    if flags & _ABSOLUTE:
-        timeout -= time.monotonic_ns() if clock == _MONOTONIC else time.time_ns()
-    return max(timeout, 0) / 1e9
+        run = self._current.run
+        return preview1.poll_oneoff(
+            run.guest,
+            self._memory(),
+            run.deadline,
+            subscriptions=subscriptions,
+            events=events,
+            count=count,
+            count_at=count_at,
+        )
 
 
 class _ConfigApi:

@@ -14,7 +14,7 @@ import wasmtime
 from reconciler.core.observed import Failure, GuestInfo
 from reconciler.core.revision import InstanceSpec
 from reconciler.core.states import NextStep, Reason
-from reconciler.wasm import cgi, kind, wasi
+from reconciler.wasm import cgi, kind, preview1, wasi
 from reconciler.wasm.engine import CompiledModule, Engine
 from reconciler.wasm.failures import failure_of
 from reconciler.wasm.ffi.seam import GUEST_ERRORS, UnboundGuest
@@ -63,7 +63,7 @@ class WasiCommandKind:
         shape = module.shape
         if shape.exports.get("_start") != _ENTRY:
             raise _refused(Reason.MISSING_EXPORT, "a WASI command exports _start, a function without parameters")
-        strange = [f"{item.module}.{item.name}" for item in shape.imports if item.module != wasi.MODULE]
+        strange = [f"{item.module}.{item.name}" for item in shape.imports if item.module != preview1.MODULE]
         if strange:
             raise _refused(Reason.MISSING_IMPORT, f"the host does not offer {', '.join(strange)} to a WASI command")
         memory = shape.exports.get("memory")
@@ -96,6 +96,7 @@ class PreparedCommand:
         self._engine = owner.engine
         self._wasi = owner.wasi
         self._metered = module.metered
+        self._memories = module.memories
         self._linker = wasmtime.Linker(owner.engine.native(module.metered))
         self._kept = owner.wasi.link(self._linker, names, directories=bool(spec.preopens))
         try:
@@ -120,7 +121,7 @@ class PreparedCommand:
         left = run.deadline - time.monotonic()
         if left <= 0:
             raise _failed(Reason.DEADLINE_EXCEEDED, "no time was left for the program")
-        store = self._engine.store(self._metered, self.spec.limits)
+        store = self._engine.store(self._metered, self.spec.limits, self._memories)
         number = 0
         before = self._wasi.enter(run)
         self._engine.ticker.enter(run)
@@ -198,19 +199,19 @@ class _Output:
     def __init__(self, most: int) -> None:
         self.overflown = False
         self._room = most
-        self._parts: list[bytes] = []
+        self._taken = bytearray()
 
     def write(self, data: bytes) -> bool:
         self._room -= len(data)
         if self._room < 0:
             self.overflown = True
-            self._parts.clear()
+            self._taken.clear()
             return False
-        self._parts.append(data)
+        self._taken += data
         return True
 
     def data(self) -> bytes:
-        return b"".join(self._parts)
+        return bytes(self._taken)
 
 
 class _Log:

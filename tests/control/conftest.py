@@ -17,8 +17,8 @@ from reconciler.control.status import PluginStatus
 from reconciler.control.workqueue import WorkQueue
 from reconciler.core.conditions import ConditionState
 from reconciler.core.states import Condition
-from reconciler.host.host import PoolHost
 from reconciler.host.files import FileDigests
+from reconciler.host.host import PoolHost
 from reconciler.host.modules import ModuleCache
 from reconciler.state.memory import MemoryStore
 from reconciler.wasm.egress import PinnedHttpClient, SystemResolver

@@ -1,9 +1,11 @@
 """Servers for the tests of fetching."""
 
+import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.fetch.registry_server import RegistryServer
 from tests.fetch.world import Site
 
 
@@ -26,3 +28,12 @@ def sites() -> Iterator[Callable[[], Site]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """A registry that everybody may read and write."""
+    if shutil.which("docker-registry") is None:
+        pytest.skip("docker-registry is not installed (Debian: apt-get install docker-registry)")
+    with RegistryServer(tmp_path_factory.mktemp("registry")) as server:
+        yield server

@@ -11,8 +11,8 @@ import pytest
 from reconciler.core.observed import ObservedPool, PoolSettings
 from reconciler.core.plan import Action, CreatePool, Serve
 from reconciler.core.revision import InstanceLimits, InstanceSpec, ModuleSource, revision_of
-from reconciler.host.host import PoolHost
 from reconciler.host.files import FileDigests
+from reconciler.host.host import PoolHost
 from reconciler.host.modules import ModuleCache
 from reconciler.state.memory import MemoryStore
 from reconciler.wasm.egress import PinnedHttpClient, SystemResolver

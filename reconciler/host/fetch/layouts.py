@@ -134,14 +134,14 @@ class _Bounded(io.RawIOBase):
         return data
 
 
-def unpack(layer: bytes, place: str) -> bytes | None:
-    """`plugin.wasm` in an archive; None where it holds none. Raises ModuleRefused."""
+def unpack(layer: bytes, place: str, limit: int = MAX_MODULE_BYTES) -> bytes | None:
+    """`plugin.wasm` in an archive, of at most `limit` bytes; None where it holds none. Raises ModuleRefused."""
     packed = layer[:2] == b"\x1f\x8b"
     inner = gzip.GzipFile(fileobj=io.BytesIO(layer)) if packed else io.BytesIO(layer)
     try:
-        with tarfile.open(fileobj=_Bounded(inner, 2 * MAX_MODULE_BYTES, place), mode="r|") as archive:
+        with tarfile.open(fileobj=_Bounded(inner, 2 * limit, place), mode="r|") as archive:
             for member in archive:
-                if member.isfile() and member.name.removeprefix("./") == _FILE and member.size <= MAX_MODULE_BYTES:
+                if member.isfile() and member.name.removeprefix("./") == _FILE and member.size <= limit:
                     file = archive.extractfile(member)
                     return None if file is None else file.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:

@@ -1,5 +1,6 @@
 """The boundary over the C API, unchecked: what is passed must have the types that were declared."""
 
+import contextlib
 import ctypes
 import logging
 import struct
@@ -121,8 +122,9 @@ def _unchecked(name: str, signature: Signature, function: HostFunction) -> Calla
         except OutOfBoundsError:
             values[0] = fault
         except BaseException:
-            logger.exception("host function %s failed", name)
             values[0] = broken
+            with contextlib.suppress(BaseException):  # not even logging it may raise
+                logger.exception("host function %s failed", name)
         return 0
 
     return called
@@ -140,7 +142,8 @@ def _general(name: str, signature: Signature, function: HostFunction) -> Callabl
         except OutOfBoundsError:
             status = signature.fault
         except BaseException:
-            logger.exception("host function %s failed", name)
+            with contextlib.suppress(BaseException):
+                logger.exception("host function %s failed", name)
         if returns:
             values[0] = status
         return 0

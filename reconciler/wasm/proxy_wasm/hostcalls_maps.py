@@ -56,6 +56,8 @@ class MapCalls(HostCallGroup):
     def value(self, kind: int, key: int, key_size: int, address_at: int, size_at: int) -> int:
         """The values of one key, joined with a comma where there are several, as Envoy does."""
         state = self._current.state
+        if key_size > wire.MAX_BYTES:
+            return abi.BAD_ARGUMENT
         name = _text(state, key, key_size).lower()
         found = _map(state, kind)
         if found is None:
@@ -68,11 +70,13 @@ class MapCalls(HostCallGroup):
     def add(self, kind: int, key: int, key_size: int, value: int, value_size: int) -> int:
         """Add a key with a value."""
         state = self._current.state
+        if key_size + value_size > wire.MAX_BYTES:
+            return abi.BAD_ARGUMENT
         pair = (_text(state, key, key_size).lower(), _text(state, value, value_size))
         found = _changeable(state, kind)
         if found is None:
             return abi.BAD_ARGUMENT
-        if len(found) >= wire.MAX_PAIRS:
+        if _is_full(found, key_size + value_size):
             return abi.INTERNAL_FAILURE
         found.append(pair)
         return abi.OK
@@ -80,30 +84,39 @@ class MapCalls(HostCallGroup):
     def replace(self, kind: int, key: int, key_size: int, value: int, value_size: int) -> int:
         """Give a key one value, at its first place; add it where there is none."""
         state = self._current.state
+        if key_size + value_size > wire.MAX_BYTES:
+            return abi.BAD_ARGUMENT
         name, text = _text(state, key, key_size).lower(), _text(state, value, value_size)
         found = _changeable(state, kind)
         if found is None:
             return abi.BAD_ARGUMENT
         places = [index for index, pair in enumerate(found) if pair[0] == name]
+        if _is_full(found, key_size + value_size, pairs=0 if places else 1):
+            return abi.INTERNAL_FAILURE
         if places:
             found[places[0]] = (name, text)
             for index in reversed(places[1:]):
                 del found[index]
             return abi.OK
-        if len(found) >= wire.MAX_PAIRS:
-            return abi.INTERNAL_FAILURE
         found.append((name, text))
         return abi.OK
 
     def remove(self, kind: int, key: int, key_size: int) -> int:
         """Remove a key with all its values."""
         state = self._current.state
+        if key_size > wire.MAX_BYTES:
+            return abi.BAD_ARGUMENT
         name = _text(state, key, key_size).lower()
         found = _changeable(state, kind)
         if found is None:
             return abi.BAD_ARGUMENT
         found[:] = [pair for pair in found if pair[0] != name]
         return abi.OK
+
+
+def _is_full(found: Headers, size: int, *, pairs: int = 1) -> bool:
+    """Whether a map has no room for some more pairs with `size` bytes in all."""
+    return len(found) + pairs > wire.MAX_PAIRS or wire.encoded_size(found) + size > wire.MAX_BYTES
 
 
 def _text(state: GuestState, address: int, size: int) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from reconciler.wasm.proxy_wasm import abi, properties
 from reconciler.wasm.proxy_wasm.hostcalls import HostCall, HostCallGroup
-from reconciler.wasm.proxy_wasm.state import MAX_LINE
+from reconciler.wasm.proxy_wasm.state import MAX_LINE, MAX_NAME, MAX_PROPERTY_BYTES
 
 _MIN_PERIOD = 0.01
 """Seconds; a guest that asks for a faster timer gets this one."""
@@ -90,13 +90,15 @@ class PluginCalls(HostCallGroup):
     def get_property(self, path: int, path_size: int, address_at: int, size_at: int) -> int:
         """A property of the request or the plugin."""
         state = self._current.state
+        if path_size > MAX_NAME:
+            return abi.BAD_ARGUMENT
         value = properties.lookup(state, state.memory.read(path, path_size))
         return abi.NOT_FOUND if value is None else state.give(value, address_at, size_at)
 
     def set_property(self, path: int, path_size: int, value: int, value_size: int) -> int:
         """Set a property of the guest's own."""
         state = self._current.state
-        if path_size > MAX_LINE or value_size > MAX_LINE:
+        if path_size + value_size > MAX_PROPERTY_BYTES:
             return abi.BAD_ARGUMENT
         return state.set_property(state.memory.read(path, path_size), state.memory.read(value, value_size))
 

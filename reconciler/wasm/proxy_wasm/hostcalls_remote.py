@@ -7,7 +7,7 @@ from reconciler.state.errors import StoreUnavailable
 from reconciler.wasm.kind import GuestFailed, Request
 from reconciler.wasm.proxy_wasm import abi, http_calls, wire
 from reconciler.wasm.proxy_wasm.hostcalls import HostCall, HostCallGroup
-from reconciler.wasm.proxy_wasm.state import GuestState
+from reconciler.wasm.proxy_wasm.state import MAX_NAME, GuestState
 
 _MAX_PENDING: Final = 16
 """HTTP calls that one callback may dispatch."""
@@ -40,6 +40,12 @@ class HttpCalls(HostCallGroup):
         state = self._current.state
         memory = state.memory
         memory.check(number_at, 4)
+        if upstream_size > MAX_NAME or max(headers_size, trailers_size) > wire.MAX_BYTES:
+            return abi.BAD_ARGUMENT
+        if state.pending is not None and len(state.pending) >= _MAX_PENDING:
+            return abi.INTERNAL_FAILURE
+        if body_size + http_calls.held(state) > state.facts.spec.limits.response_bytes:
+            return abi.INTERNAL_FAILURE
         target = memory.read(upstream, upstream_size).decode("latin-1")
         data = memory.read(body, body_size)
         try:
@@ -50,8 +56,6 @@ class HttpCalls(HostCallGroup):
         request = http_calls.build_request(state.facts, target, fields, data, last)
         if request is None:
             return abi.BAD_ARGUMENT
-        if state.pending is not None and len(state.pending) >= _MAX_PENDING:
-            return abi.INTERNAL_FAILURE
         memory.write_u32(number_at, http_calls.note(state, request, milliseconds / 1000))
         return abi.OK
 
@@ -93,6 +97,8 @@ class LayottoCalls(HostCallGroup):
     def get_state(self, store: int, store_size: int, key: int, key_size: int, address_at: int, size_at: int) -> int:
         """A key's value; nothing for a key that is not there. A store that is not there is an INTERNAL_FAILURE."""
         state = self._current.state
+        if max(store_size, key_size) > MAX_NAME:
+            return abi.BAD_ARGUMENT
         name = state.memory.read(store, store_size).decode("utf-8", "replace")
         wanted = state.memory.read(key, key_size).decode("utf-8", "replace")
         found = state.facts.services.store(name)
@@ -123,6 +129,8 @@ class LayottoCalls(HostCallGroup):
         """
         state = self._current.state
         memory = state.memory
+        if max(route_size, method_size) > MAX_NAME or param_size > state.facts.spec.limits.response_bytes:
+            return abi.BAD_ARGUMENT
         name = memory.read(route, route_size).decode("utf-8", "replace")
         path = memory.read(method, method_size).decode("latin-1")
         call = state.call

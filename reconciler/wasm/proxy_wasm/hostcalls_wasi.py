@@ -15,6 +15,8 @@ from reconciler.wasm.proxy_wasm.state import MAX_LINE, GuestState
 _LEVELS: Final = {1: abi.INFO, 2: abi.ERROR}
 """Log levels of stdout and stderr, as the specification has them."""
 _MAX_VECTORS: Final = 1024
+_MAX_WRITE: Final = 8 * MAX_LINE
+"""Bytes that one write takes; of more, a part is taken, which the guest is told as POSIX has it."""
 
 
 class WasiCalls(HostCallGroup):
@@ -37,13 +39,16 @@ class WasiCalls(HostCallGroup):
         if count > _MAX_VECTORS:
             return preview1.INVALID
         memory.check(written_at, 4)
-        total = 0
+        parts = []
+        room = _MAX_WRITE
         for place in range(vectors, vectors + 8 * count, 8):
             address, size = memory.read_u32(place), memory.read_u32(place + 4)
             memory.check(address, size)
-            _print(state, descriptor, memory.read(address, min(size, 64 * MAX_LINE)))
-            total += size
-        memory.write_u32(written_at, total & 0xFFFFFFFF)
+            taken = min(size, room)
+            parts.append(memory.read(address, taken))
+            room -= taken
+        _print(state, descriptor, b"".join(parts))
+        memory.write_u32(written_at, _MAX_WRITE - room)
         return preview1.SUCCESS
 
     def poll(self, subscriptions: int, events: int, count: int, count_at: int) -> int:

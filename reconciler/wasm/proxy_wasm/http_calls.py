@@ -43,6 +43,11 @@ def split_authority(text: str, usual: int) -> tuple[str, int]:
     return host, int(digits)
 
 
+def held(state: GuestState) -> int:
+    """How many bytes of bodies wait to be sent. With what comes, they may be as many as an answer may have."""
+    return sum(len(item.request.body) for item in state.pending or ())
+
+
 def note(state: GuestState, request: EgressRequest, timeout: float) -> int:
     """Keep a call until the callback that dispatched it returned. Its number."""
     state.calls_made += 1

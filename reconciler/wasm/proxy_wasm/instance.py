@@ -21,7 +21,9 @@ _QUEUE_PERIOD: Final = 0.1
 """Seconds between two looks at the shared queues that the guest registered."""
 _MOST_ANNOUNCEMENTS: Final = 64
 _MOST_WAITING: Final = 1024
-"""Contexts whose proxy_on_done answered false and that never said proxy_done; the oldest is deleted beyond."""
+_MOST_HELD: Final = 1 << 20
+"""Contexts whose proxy_on_done answered false and that never said proxy_done: how many, and how many bytes of headers
+and properties they hold. Beyond, the oldest is deleted."""
 
 
 class Runtime(Protocol):
@@ -38,7 +40,7 @@ class Runtime(Protocol):
 class ProxyWasmInstance:
     """A guest that answers requests. One thread at a time; see Instance."""
 
-    __slots__ = ("_closed", "_next", "_runtime", "_state", "_store", "tick_period")
+    __slots__ = ("_closed", "_held", "_next", "_runtime", "_state", "_store", "tick_period")
 
     def __init__(self, runtime: Runtime, store: wasmtime.Store, state: GuestState) -> None:
         self._runtime = runtime
@@ -46,6 +48,7 @@ class ProxyWasmInstance:
         self._state = state
         self._next = abi.ROOT + 1
         self._closed = False
+        self._held = 0
         self.tick_period: float | None = None
 
     def handle(self, request: Request, call: CallContext) -> Response:
@@ -240,14 +243,20 @@ class ProxyWasmInstance:
         state, done = self._state, self._runtime.callbacks.done
         state.stream = stream
         if done >= 0 and not state.guest.call(done, stream.context):
-            if not (state.done and stream in state.done):
-                stream.waits = True
-                if len(state.contexts) > _MOST_WAITING:
-                    self._delete(next(iter(state.contexts.values())))
+            self._hold(stream)
         else:
             self._delete(stream)
         if state.done:
             self._delete_done()
+
+    def _hold(self, stream: Stream) -> None:
+        """Keep a context that the guest still needs, as long as there is room."""
+        contexts = self._state.contexts
+        stream.waits = True
+        stream.held = stream.shed()
+        self._held += stream.held
+        while len(contexts) > _MOST_WAITING or self._held > _MOST_HELD:
+            self._delete(next(iter(contexts.values())))
 
     def _delete_done(self) -> None:
         state = self._state
@@ -257,10 +266,12 @@ class ProxyWasmInstance:
     def _delete(self, stream: Stream) -> None:
         state, callbacks = self._state, self._runtime.callbacks
         state.stream = stream
+        stream.waits = False
         if callbacks.log >= 0:
             state.guest.call(callbacks.log, stream.context)
         if callbacks.delete >= 0:
             state.guest.call(callbacks.delete, stream.context)
+        self._held -= stream.held
         del state.contexts[stream.context]
 
     def _announce(self) -> None:

@@ -78,13 +78,14 @@ class PreparedProxyWasm:
         spec = self._facts.spec
         engine = self._host.engine
         call = CallContext(time.monotonic() + spec.limits.start_timeout)
-        store = engine.store(self._linked.module.metered, spec.limits)
+        module = self._linked.module
+        store = engine.store(module.metered, spec.limits, module.memories)
         try:
             state = self._instantiate(store, call)
             instance = ProxyWasmInstance(self, store, state)
             before = instance.enter(call)
             try:
-                if self._linked.module.metered:
+                if module.metered:
                     store.set_fuel(_PLENTY)
                 self._initialise(state)
                 self._configure(state)

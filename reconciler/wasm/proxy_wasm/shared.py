@@ -14,7 +14,7 @@ from typing import Final
 from reconciler.wasm.proxy_wasm import abi
 
 MAX_BYTES: Final = 16 * 2**20
-"""Keys, values and queued items of one namespace, together."""
+"""Keys, values, names of queues and queued items of one namespace, together."""
 MAX_ENTRIES: Final = 65_536
 """Keys, or items in queues."""
 MAX_QUEUES: Final = 1024
@@ -80,7 +80,8 @@ class SharedSpace:
         """The number of a queue, made where there is none; 0 where there are too many."""
         with self._lock:
             number = self._queue_ids.get(name, 0)
-            if not number and len(self._queues) < MAX_QUEUES:
+            if not number and len(self._queues) < MAX_QUEUES and self._bytes + len(name) <= MAX_BYTES:
+                self._bytes += len(name)
                 self._queues.append(Queue(name))
                 number = len(self._queues)
                 self._queue_ids[name] = number

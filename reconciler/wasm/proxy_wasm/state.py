@@ -23,6 +23,10 @@ MAX_LINE: Final = 8192
 
 MAX_CALL_DATA: Final = 1 << 16
 MAX_PROPERTIES: Final = 256
+MAX_PROPERTY_BYTES: Final = 1 << 16
+"""Paths and values that a guest keeps with one request, or with the instance."""
+MAX_NAME: Final = 1 << 16
+"""Bytes of what a guest gives to name something: a key, a store, a route, a queue, a property."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class GuestState:
     """The host's side of one instance."""
 
     __slots__ = (
+        "allocating",
         "call",
         "call_data",
         "calls_made",
@@ -86,6 +91,7 @@ class GuestState:
         self.guest = guest
         self.memory = memory
         self.call: CallContext | None = None
+        self.allocating = False
         self.stream: Stream | None = None
         """The effective context; None is the root context."""
         self.contexts: dict[int, Stream] = {}
@@ -117,15 +123,22 @@ class GuestState:
         return abi.OK
 
     def allocate(self, size: int) -> int:
-        """Guest memory of that size; 0 where the guest cannot or will not."""
+        """Guest memory of that size; 0 where the guest cannot or will not.
+
+        An allocator that asks for something that must be allocated gets nothing: it would nest the host's frames until
+        Python has no more of them, and then a host function cannot even fail.
+        """
         allocator = self.facts.allocator
-        if allocator < 0:
+        if allocator < 0 or self.allocating:
             return 0
+        self.allocating = True
         try:
             return self.guest.call(allocator, size)
         except GUEST_ERRORS as error:
             error.close()
             return 0
+        finally:
+            self.allocating = False
 
     def log(self, level: int, text: bytes) -> None:
         """Write a line to the plugin's log, cut to MAX_LINE."""
@@ -142,7 +155,8 @@ class GuestState:
         if kept is None:
             kept = {}
             holder.properties = kept
-        if path not in kept and len(kept) >= MAX_PROPERTIES:
+        held = sum(map(len, kept)) + sum(map(len, kept.values()))
+        if (path not in kept and len(kept) >= MAX_PROPERTIES) or held + len(path) + len(value) > MAX_PROPERTY_BYTES:
             return abi.INTERNAL_FAILURE
         kept[path] = value
         return abi.OK

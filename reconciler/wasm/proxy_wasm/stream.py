@@ -1,5 +1,6 @@
 """One request on its way through a guest: its maps and bodies, and what the guest decided about it."""
 
+from dataclasses import replace
 from typing import Final
 
 from reconciler.wasm.kind import CallContext, Headers, Request, Response
@@ -18,6 +19,7 @@ class Stream:
         "call",
         "closed",
         "context",
+        "held",
         "local",
         "maps",
         "overflow",
@@ -43,6 +45,8 @@ class Stream:
         """The guest wrote more than `limits.responseBytes`."""
         self.request_paused = False
         self.response_paused = False
+        self.held = 0
+        """Bytes that it was counted with when it began to wait."""
         self.waits = False
         """proxy_on_done answered false: the guest will say proxy_done."""
         self.maps: list[Headers | None] = [None, None, None, None]
@@ -75,6 +79,17 @@ class Stream:
     def waiting(self) -> bool:
         """Whether the guest paused it and has neither resumed nor answered."""
         return self.local is None and not self.closed and (self.request_paused or self.response_paused)
+
+    def shed(self) -> int:
+        """Let go of the bodies: the request is over. How many bytes are still held."""
+        self.request_body = self.response_body = b""
+        self.request = replace(self.request, body=b"")
+        self.local = None
+        pairs = [self.request.headers, self.request.trailers, *filter(None, self.maps)]
+        kept = {} if self.properties is None else self.properties
+        return sum(len(key) + len(value) for some in pairs for key, value in some) + sum(
+            len(key) + len(value) for key, value in kept.items()
+        )
 
     def header_count(self) -> int:
         """How many request headers there are, pseudo headers among them."""

@@ -9,8 +9,8 @@ from typing import Final
 from reconciler.wasm.kind import Headers
 
 MAX_PAIRS: Final = 1024
-MAX_BYTES: Final = 1 << 20
-"""Bounds of a map that a guest sends."""
+MAX_BYTES: Final = 1 << 18
+"""Bounds of a map that a guest makes: twice what the data plane sends or takes as headers, at least."""
 
 
 def encode_pairs(pairs: Headers) -> bytes:

@@ -1,0 +1,47 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import RunningDaemon, until
+from tests.kube.kubectl import VERSIONS, Kubectl
+from tests.kube.manifests import ALL
+
+
+@pytest.fixture(scope="session")
+def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
+    """One daemon for all tests of a worker, with a module `hello.wat`; see `node`."""
+    daemon = RunningDaemon(tmp_path_factory.mktemp("node"))
+    daemon.module("hello.wat")
+    daemon.start()
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+
+
+@pytest.fixture
+def node(shared_node: RunningDaemon) -> RunningDaemon:
+    """A daemon without any plugin."""
+    for file in shared_node.specs.iterdir():
+        file.unlink()
+    until(lambda: not shared_node.json(ALL)["items"], "that all plugins are gone")
+    return shared_node
+
+
+@pytest.fixture
+def own_node(tmp_path: Path) -> Iterator[RunningDaemon]:
+    """A daemon of the test's own, to be restarted."""
+    daemon = RunningDaemon(tmp_path / "node")
+    daemon.module("hello.wat")
+    daemon.start()
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+
+
+@pytest.fixture(params=VERSIONS, ids=[f"kubectl-1.{version}" for version in VERSIONS])
+def kubectl(request: pytest.FixtureRequest, node: RunningDaemon, tmp_path: Path) -> Kubectl:
+    """Each version of kubectl, pointed at the daemon."""
+    return Kubectl(request.param, node.url, tmp_path / "home")
