@@ -93,7 +93,7 @@ class AdminServer:
         self._app = app
         self._address = address
         self._tls = tls
-        self._bounds = bounds or Bounds(THREADS + STREAMS + FOLLOWERS)
+        self._bounds = bounds or Bounds(THREADS + STREAMS + FOLLOWERS + PAGES)
         self._sockets: dict[int, Any] = {}
         self._closing = threading.Event()
         self._server: Any = None

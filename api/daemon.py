@@ -13,7 +13,11 @@ from typing import Any, Final
 
 from api.access.kube import RoleAuthorizer
 from api.access.parts import AccessParts, access_parts
-from api.admin import STREAMS, AdminServer, create_app
+from api.admin import PAGES, STREAMS, AdminServer, create_app
+from api.dashboard.face import Dashboard, DashboardParts
+from api.dashboard.feed import Watched as Shown
+from api.dashboard.pagefiles import PageFiles
+from api.dashboard.trial import Place
 from api.dataplane.listen import ListenFailed
 from api.dataplane.server import DataPlane
 from api.dataplane.settings import Settings
@@ -86,6 +90,7 @@ class Daemon:
         self._settings = settings
         self._stack = ExitStack()
         self._meters = Meters()
+        self._page = PageFiles()
         self._readiness: Readiness | None = None
         self._data: DataPlane | None = None
 
@@ -105,7 +110,7 @@ class Daemon:
 
     def _start(self, stack: ExitStack) -> None:
         settings = self._settings
-        self._access = _access(settings)
+        self._access = _access(settings, self._page.paths)
         try:
             settings.state.mkdir(parents=True, exist_ok=True)
             identities = IdentityStore(settings.state / "identities.sqlite3")
@@ -173,6 +178,7 @@ class Daemon:
             observer=self._meters.control,
         )
         self._watched = Watched(store, manager.board, self._host, queue, spaces)
+        self._shown = Shown(store, manager.board, manager.events, self._host)
         return manager
 
     def _kube(self, stack: ExitStack, store: DesiredStore, writer: DesiredWriter, manager: Manager) -> KubeApi:
@@ -196,6 +202,19 @@ class Daemon:
         stack.callback(kube.close)
         return kube
 
+    def _dashboard(self, data: DataPlane) -> Dashboard:
+        """The page over the same parts."""
+        listen, tls = self._settings.listen.host, self._access.data_tls is not None
+        parts = DashboardParts(
+            watched=self._shown,
+            meter=self._meters.requests,
+            data_plane=lambda: Place(Address(listen, data.port), tls),
+            namespace=self._settings.namespace,
+            version=version(),
+            streams=PAGES,
+        )
+        return Dashboard(parts, self._page)
+
     def _listen(self, stack: ExitStack, services: AdminServices, kube: KubeApi) -> None:
         settings = self._settings
         data = DataPlane(
@@ -210,8 +229,9 @@ class Daemon:
             admin=lambda: str(Address(settings.admin.host, admin.port)),
             polling=lambda: self._polling,
         )
-        faces: list[Face] = [kube, metrics, GuestLogs(guests), self._revisions, Node(node)]
-        app = create_app(services, version(), faces, [self._access.guard])
+        dashboard = self._dashboard(data)
+        faces: list[Face] = [kube, metrics, GuestLogs(guests), self._revisions, Node(node), dashboard]
+        app = create_app(services, version(), faces, [self._access.guard()])
         admin = AdminServer(app, settings.admin, self._access.admin_tls)
         try:
             self._data.start()
@@ -220,6 +240,8 @@ class Daemon:
             stack.callback(admin.stop)
             stack.callback(kube.end_watches)
             stack.callback(guests.end)
+            dashboard.start()
+            stack.callback(dashboard.stop)
         except ListenFailed as error:
             raise StartFailed(str(error)) from error
         listen = Address(settings.listen.host, self._data.port)
@@ -264,9 +286,9 @@ def _guest_log(stack: ExitStack) -> GuestLog:
     return log
 
 
-def _access(settings: ServeSettings) -> AccessParts:
+def _access(settings: ServeSettings, page: frozenset[str]) -> AccessParts:
     try:
-        return access_parts(settings, lambda: datetime.now(UTC))
+        return access_parts(settings, lambda: datetime.now(UTC), page)
     except Unusable as error:
         raise StartFailed(str(error)) from error
 

@@ -141,9 +141,7 @@ class GuestLogs:
 class _Stream:
     """The body of a followed answer, which the server closes."""
 
-    def __init__(
-        self, first: list[GuestLine], following: Iterator[list[GuestLine]], close: Callable[[], None]
-    ) -> None:
+    def __init__(self, first: list[GuestLine], following: Iterator[list[GuestLine]], close: Callable[[], None]) -> None:
         self._first = first
         self._following = following
         self._close: Callable[[], None] | None = close

@@ -35,7 +35,9 @@ class Revisions:
         """The revisions, the oldest first; 404 where none is remembered."""
         history = self._history.history(name)
         if not history:
-            raise ApiError(404, f"no revision of {name} is remembered; GET the list of plugins to see the names there are")
+            raise ApiError(
+                404, f"no revision of {name} is remembered; GET the list of plugins to see the names there are"
+            )
         items = []
         for rollout in history:
             written = self._history.plugin(name, rollout.revision)

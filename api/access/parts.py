@@ -12,7 +12,7 @@ from pathlib import Path
 from api.access.access import Access, FileAccess, OpenAccess
 from api.access.credentials import read_credentials
 from api.access.guard import METRICS_PATH, OPEN_PATHS, Guard
-from api.access.hosts import host_rule, is_loopback
+from api.access.hosts import HostRule, host_rule, is_loopback
 from api.followed import Followed, Unusable
 from api.settings import ServeSettings
 from api.tls import TlsFiles, server_context
@@ -20,16 +20,26 @@ from api.tls import TlsFiles, server_context
 
 @dataclass(frozen=True, slots=True)
 class AccessParts:
-    """`guard` is the admin app's first middleware. The contexts are None for a port that speaks plain HTTP."""
+    """The contexts are None for a port that speaks plain HTTP. `open_paths` need no credentials."""
 
     access: Access
-    guard: Guard
+    hosts: HostRule
+    open_paths: frozenset[str]
     admin_tls: ssl.SSLContext | None
     data_tls: ssl.SSLContext | None
 
+    def guard(self, open_paths: frozenset[str] = frozenset()) -> Guard:
+        """The admin app's first middleware. `open_paths` are further ones."""
+        return Guard(self.access, self.hosts, self.open_paths | open_paths)
 
-def access_parts(settings: ServeSettings, now: Callable[[], datetime]) -> AccessParts:
-    """Raises Unusable: files that do not fit together, or a port that nobody should open like this."""
+
+def access_parts(
+    settings: ServeSettings, now: Callable[[], datetime], public: frozenset[str] = frozenset()
+) -> AccessParts:
+    """Raises Unusable: files that do not fit together, or a port that nobody should open like this.
+
+    `public` are paths that tell nothing about the node, such as the page's own files.
+    """
     admin_tls = _tls_files("--admin-", settings.admin_tls_cert, settings.admin_tls_key, settings.admin_client_ca)
     data_tls = _tls_files("--", settings.tls_cert, settings.tls_key, settings.client_ca, client_required=True)
     problem = exposure_problem(settings)
@@ -39,13 +49,12 @@ def access_parts(settings: ServeSettings, now: Callable[[], datetime]) -> Access
     if settings.tokens is not None:
         tokens = settings.tokens
         access = FileAccess(Followed([tokens], lambda: read_credentials(tokens)), now)
-    open_paths = OPEN_PATHS | ({METRICS_PATH} if settings.metrics_open else frozenset())
-    guard = Guard(access, host_rule(settings.admin, settings.admin_host), open_paths)
     return AccessParts(
-        access,
-        guard,
-        None if admin_tls is None else server_context(admin_tls),
-        None if data_tls is None else server_context(data_tls),
+        access=access,
+        hosts=host_rule(settings.admin, settings.admin_host),
+        open_paths=OPEN_PATHS | ({METRICS_PATH} if settings.metrics_open else frozenset()),
+        admin_tls=None if admin_tls is None else server_context(admin_tls),
+        data_tls=None if data_tls is None else server_context(data_tls),
     )
 
 

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from api.dashboard.feed import Feed, Watched
 from api.dashboard.pagefiles import PageFiles
-from api.dashboard.revisions import RevisionReader, Revisions
 from api.dashboard.stream import Stream
 from api.dashboard.traffic import Meter, Traffic
-from api.dashboard.trial import Trials
-from api.settings import Address
+from api.dashboard.trial import Place, Trials
 from api.streaming import App, Places
 
 
@@ -19,9 +17,8 @@ class DashboardParts:
     """What the page is made over. `streams`: how many pages may be open; `data_plane` tells where requests go."""
 
     watched: Watched
-    revisions: RevisionReader
     meter: Meter
-    data_plane: Callable[[], Address]
+    data_plane: Callable[[], Place]
     namespace: str
     version: str
     streams: int
@@ -30,31 +27,25 @@ class DashboardParts:
 class Dashboard:
     """The page. `start` before the first request, `stop` before the server stops."""
 
-    def __init__(self, parts: DashboardParts) -> None:
+    def __init__(self, parts: DashboardParts, page: PageFiles) -> None:
         self._parts = parts
-        self._files = PageFiles()
+        self._files = page
         self._feed = Feed(
             parts.watched,
             Traffic(parts.meter, time.time),
             lambda: {
                 "version": parts.version,
                 "namespace": parts.namespace,
-                "dataPlane": str(parts.data_plane()),
+                "dataPlane": parts.data_plane().url,
                 "now": time.time(),
             },
         )
-
-    @property
-    def open_paths(self) -> frozenset[str]:
-        """Paths that need no credentials: the page itself, which then asks for a token."""
-        return self._files.paths
 
     def install(self, app: App) -> None:
         """Mount everything on the admin app."""
         parts = self._parts
         self._files.install(app)
         app.add_route("/stream", Stream(self._feed, Places(parts.streams)))
-        app.add_route("/revisions/{name}", Revisions(parts.revisions, parts.watched.desired, parts.watched.status))
         app.add_route("/try", Trials(parts.data_plane))
 
     def start(self) -> None:

@@ -9,6 +9,7 @@ queue, the limits and the logs of one. Belongs here: that one request. Does not:
 import base64
 import http.client
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -47,6 +48,29 @@ class Trial(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where the data plane listens, and whether it speaks TLS there."""
+
+    address: Address
+    tls: bool = False
+
+    @property
+    def url(self) -> str:
+        """As people write it."""
+        return f"{'https' if self.tls else 'http'}://{self.address}"
+
+    def connect(self) -> http.client.HTTPConnection:
+        """A connection to it from this machine."""
+        host = _EVERYWHERE.get(self.address.host, self.address.host)
+        if not self.tls:
+            return http.client.HTTPConnection(host, self.address.port, timeout=TIMEOUT)
+        # Our own port at our own address: there is nobody else to be taken for it, whatever the certificate's name.
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return http.client.HTTPSConnection(host, self.address.port, timeout=TIMEOUT, context=context)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came back. `seconds` until the answer was whole."""
 
@@ -70,10 +94,10 @@ class Outcome:
 
 
 class Trials:
-    """The endpoint. `address` tells where the data plane listens."""
+    """The endpoint. `place` tells where the data plane is."""
 
-    def __init__(self, address: Callable[[], Address]) -> None:
-        self._address = address
+    def __init__(self, place: Callable[[], Place]) -> None:
+        self._place = place
         self._free = threading.BoundedSemaphore(PLACES)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -88,7 +112,7 @@ class Trials:
         if not self._free.acquire(blocking=False):
             raise ApiError(429, f"{PLACES} trials are under way; try again", headers={"Retry-After": "1"})
         try:
-            resp.media = _send(self._address(), trial).to_dict()
+            resp.media = _send(self._place(), trial).to_dict()
         except TimeoutError as ex:
             raise ApiError(504, f"the data plane said nothing for {TIMEOUT:.0f} s") from ex
         except (OSError, http.client.HTTPException) as ex:
@@ -97,9 +121,8 @@ class Trials:
             self._free.release()
 
 
-def _send(address: Address, trial: Trial) -> Outcome:
-    host = _EVERYWHERE.get(address.host, address.host)
-    connection = http.client.HTTPConnection(host, address.port, timeout=TIMEOUT)
+def _send(place: Place, trial: Trial) -> Outcome:
+    connection = place.connect()
     # The route is named by the header, so that the guest sees the path as it was typed.
     headers = {"connection": "close"} | {name.lower(): value for name, value in trial.headers.items()}
     headers["id"] = trial.route

@@ -11,7 +11,7 @@ Belongs here: pure functions over plain data. Does not: who owns what (managers.
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 Path = tuple[str, ...]
@@ -61,8 +61,16 @@ def _item_step(item: Any, key: str) -> str:
 def difference(old: Any, new: Any) -> tuple[Fields, Fields]:
     """From one object to another: the fields that were added or changed, and those that went."""
     before, after = leaves(old), leaves(new)
-    changed = frozenset(path for path, value in after.items() if path not in before or before[path] != value)
-    return changed, frozenset(before.keys() - after.keys())
+    changed = {path for path, value in after.items() if path not in before or before[path] != value}
+    gone = before.keys() - after.keys()
+    # A mapping that became empty, or is no longer empty, was there all the time.
+    changed -= {path for path in changed if after[path] == {} and path in _prefixes(before)}
+    gone -= {path for path in gone if before[path] == {} and path in _prefixes(after)}
+    return frozenset(changed), frozenset(gone)
+
+
+def _prefixes(paths: Iterable[Path]) -> set[Path]:
+    return {path[:length] for path in paths for length in range(1, len(path) + 1)}
 
 
 def merge(live: Any, config: Any, path: Path = ()) -> Any:
@@ -89,8 +97,7 @@ def remove(data: Any, gone: Fields, kept: Fields) -> Any:
 
     A mapping that is left empty goes as well, unless it is kept or was empty before.
     """
-    holding = {path[:length] for path in kept for length in range(1, len(path) + 1)}
-    return _without(data, gone, holding, ())
+    return _without(data, gone, _prefixes(kept), ())
 
 
 def _without(data: Any, gone: Fields, holding: set[Path], path: Path) -> Any:

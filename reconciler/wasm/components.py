@@ -4,8 +4,8 @@ Belongs here: looking at a component without running it. Does not: compiling (en
 (kinds.py), what its imports do (wasi_http).
 """
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import wasmtime
 import wasmtime.component as model
@@ -48,7 +48,7 @@ def _imports(kind: model.ComponentType, engine: wasmtime.Engine) -> Iterator[Imp
                 yield ImportShape(name, member, "func")
 
 
-def _close(items: dict[str, model.ComponentExtern]) -> list[str]:
+def _close(items: Mapping[str, Any]) -> list[str]:
     for extern in items.values():
         extern.close()
     return list(items)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import default_state, serve
+from api.cli.serve import default_state, serve
 from api.settings import Address, LogFormat, LogLevel, ServeSettings
 
 ROOT = Path(__file__).parents[2]

@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import re
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -14,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
+
+import pytest
 
 from tests.fetch.world import sha256
 
@@ -34,9 +37,11 @@ _PASSWORDS = "user:$2b$04$3JiqaUYcSuElih24aa7xKOROyGUIx9fyXAaaPGhbaSZ58h8C4BXPa\
 
 
 class RegistryServer:
-    """Debian's docker-registry on a free port. With `password`, it wants user:password."""
+    """Debian's docker-registry on a free port, where it is installed. With `password`, it wants user:password."""
 
     def __init__(self, directory: Path, *, password: bool = False) -> None:
+        if shutil.which("docker-registry") is None:
+            pytest.skip("docker-registry is not installed (Debian: apt-get install docker-registry)")
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "htpasswd").write_text(_PASSWORDS)
         auth = f"auth: {{htpasswd: {{realm: test, path: {directory / 'htpasswd'}}}}}" if password else ""

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import shutil
 import tarfile
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -281,8 +280,6 @@ def test_the_place_of_tokens_is_checked_as_any_other(site: Site) -> None:
 
 
 def test_a_password_is_sent_where_the_file_names_the_registry(tmp_path: Path) -> None:
-    if shutil.which("docker-registry") is None:
-        pytest.skip("docker-registry is not installed (Debian: apt-get install docker-registry)")
     auth = tmp_path / "auth.json"
     with RegistryServer(tmp_path / "registry", password=True) as server:
         digest = server.image("acme/private", (WASM, MODULE))

@@ -124,8 +124,6 @@ def test_a_fetched_module_survives_the_loss_of_its_server(node: Node, site: Site
 
 
 def test_an_image_survives_the_loss_of_its_registry(node: Node, tmp_path: Path) -> None:
-    if shutil.which("docker-registry") is None:
-        pytest.skip("docker-registry is not installed (Debian: apt-get install docker-registry)")
     with RegistryServer(tmp_path / "registry") as server:
         digest = server.image("acme/a", (WASM, MODULE))
         by_manifest = ModuleSource(digest, image=f"{server.address}/acme/a@{digest}")

@@ -99,8 +99,8 @@ def test_what_is_not_said_any_more_goes_unless_another_says_it() -> None:
     assert owned(managers, "one") >= owned(managers, "two")
     live, managers = apply(managers, live, {"spec": {}}, "one")
     assert live == {"spec": {"route": "r"}}
-    live, managers = apply(managers, live, {"spec": {}}, "two")
-    assert live == {}
+    live, managers = apply(managers, live, {}, "two")
+    assert live == {"spec": {}}, "the first still says that there is one"
 
 
 def test_an_item_stays_while_another_manager_says_something_in_it() -> None:

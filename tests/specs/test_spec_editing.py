@@ -260,7 +260,7 @@ values = st.recursive(
 )
 names = st.sampled_from(["a", "b-1", "null", "on", "1", "1e3", "0x1", "x.y"])
 specs = st.fixed_dictionaries(
-    {"module": st.fixed_dictionaries({"path": texts.filter(bool)})},
+    {"module": st.fixed_dictionaries({"path": texts.filter(lambda text: text and "\0" not in text)})},
     optional={
         "instances": st.integers(0, 100),
         "route": names,

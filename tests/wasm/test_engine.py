@@ -6,12 +6,13 @@ import threading
 import time
 
 import pytest
+import wasmtime
 
 from reconciler.wasm.engine import Engine
 from reconciler.wasm.kind import GuestFailed, ModuleRefused
 from reconciler.wasm.proxy_wasm.instance import ProxyWasmInstance
 from reconciler.wasm.ticker import TICK, EpochTicker, ticks
-from tests.wasm.world import SPEC, World, handle, probe
+from tests.wasm.world import LIMITS, SPEC, World, handle, probe
 
 SPIN = probe("(loop $for_ever (br $for_ever))")
 
@@ -71,9 +72,41 @@ def test_the_fingerprint_names_version_and_machine(engine: Engine) -> None:
     assert engine.fingerprint == Engine().fingerprint
 
 
-def test_modules_with_two_memories_are_refused(engine: Engine) -> None:
-    with pytest.raises(ModuleRefused, match="multi"):
-        engine.compile(b"(module (memory 1) (memory 1))")
+def test_several_memories_share_the_limit(engine: Engine) -> None:
+    wat = """(module (memory 1) (memory 1) (memory 1) (tag)
+      (func (export "grow") (result i32)
+        (loop $again (br_if $again (i32.ne (memory.grow 0 (i32.const 1)) (i32.const -1))))
+        (loop $again (br_if $again (i32.ne (memory.grow 1 (i32.const 1)) (i32.const -1))))
+        (loop $again (br_if $again (i32.ne (memory.grow 2 (i32.const 1)) (i32.const -1))))
+        (i32.add (memory.size 0) (i32.add (memory.size 1) (memory.size 2)))))"""
+    module = engine.compile(wat.encode())
+    again = engine.deserialize(engine.serialize(module), digest=module.digest)
+    for one in (module, again):
+        assert one.memories == 4  # the fourth is where the engine keeps exceptions
+        with engine.store(False, LIMITS, one.memories) as store, wasmtime.Linker(engine.native(False)) as linker:
+            assert one.module is not None
+            store.set_epoch_deadline(1000)
+            grow = linker.instantiate(store, one.module).exports(store)["grow"]
+            assert isinstance(grow, wasmtime.Func)
+            assert grow(store) * 65536 == LIMITS.memory * 3 // 4
+
+
+def test_more_memories_than_an_instance_may_have_are_refused(engine: Engine) -> None:
+    with pytest.raises(ModuleRefused, match="9 memories"):
+        engine.compile(b"(module " + b"(memory 1)" * 9 + b")")
+
+
+@pytest.mark.parametrize(
+    "wat",
+    ["(module (type (array i8)))", "(module (memory i64 1))", "(module (memory 1 2 shared))"],
+    ids=["collected objects", "64-bit memory", "shared memory"],
+)
+def test_memory_that_no_limit_counts_is_refused(engine: Engine, wat: str) -> None:
+    with pytest.raises((ModuleRefused, wasmtime.WasmtimeError)):
+        module = engine.compile(wat.encode())
+        assert module.module is not None
+        with engine.store(False, LIMITS) as store, wasmtime.Linker(engine.native(False)) as linker:
+            linker.instantiate(store, module.module)
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.3])

@@ -211,7 +211,7 @@ def test_a_start_is_bounded_in_time(world: World) -> None:
 
 def test_an_allocation_that_fails_is_a_status(world: World) -> None:
     wat = probe(("proxy_get_buffer_bytes", [0, 0, BIG, OUT, OUT_SIZE]))
-    for answer in ("(i32.const 0)", "(unreachable)", "(i32.const 0xfffffff0)"):
+    for answer in ("(i32.const 0)", "(i32.const 0xfffffff0)"):
         start = wat.index('(func (export "proxy_on_memory_allocate")')
         end = wat.index("(func (export", start + 5)
         broken = f'{wat[:start]}(func (export "malloc") (param i32) (result i32) {answer})\n{wat[end:]}'
@@ -219,6 +219,21 @@ def test_an_allocation_that_fails_is_a_status(world: World) -> None:
         memory = Memory(handle(instance, Request("r", body=b"x")).body)
         assert memory.statuses in ([abi.INTERNAL_FAILURE], [abi.INVALID_MEMORY_ACCESS])
         instance.close()
+
+
+def test_an_allocator_that_traps_spoils_the_instance(world: World) -> None:
+    wat = """(module
+      (import "env" "proxy_get_buffer_bytes" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+      (func (export "malloc") (param i32) (result i32) unreachable)
+      (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+        (call $get (i32.const 0) (i32.const 0) (i32.const 9) (i32.const 0) (i32.const 4))))"""
+    instance = world.start(wat)
+    with pytest.raises(GuestFailed, match="the allocator: ") as caught:
+        handle(instance, Request("r", body=b"x"))
+    assert caught.value.fatal
+    assert caught.value.failure.reason == "Trapped"
+    instance.close()
 
 
 def test_many_threads_run_their_own_instances(world: World) -> None:

@@ -13,7 +13,9 @@ env:
     value: /tmp
   {{- if .Values.kube.enabled }}
   - name: WASM_RECONCILER_NODE
-    valueFrom: {fieldRef: {fieldPath: metadata.name}}
+    valueFrom: {fieldRef: {fieldPath: {{ ternary "spec.nodeName" "metadata.name" (eq .Values.mode "daemonset") }}}}
+  - name: WASM_RECONCILER_WORKLOAD
+    value: {{ include "wasm-reconciler.fullname" . }}
   {{- end }}
   {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
@@ -122,9 +124,9 @@ volumeMounts:
 {{/* A probe: over the pod's address where the admin port is open there, otherwise from inside. */}}
 {{- define "wasm-reconciler.probe" -}}
 {{- $root := index . 0 -}}
-{{- if $root.Values.admin.expose }}
+{{- if $root.Values.admin.expose -}}
 httpGet: {path: {{ index . 1 }}, port: {{ $root.Values.admin.port }}}
-{{- else }}
+{{- else -}}
 exec: {command: [probe, "http://127.0.0.1:{{ $root.Values.admin.port }}{{ index . 1 }}"]}
 {{- end }}
 {{ toYaml (index . 2) }}

@@ -9,7 +9,7 @@ from reconciler.core.observed import Failure
 from reconciler.core.states import Reason
 from reconciler.wasm.egress import HttpClient
 from reconciler.wasm.failures import failure_of
-from reconciler.wasm.ffi.seam import GUEST_ERRORS
+from reconciler.wasm.ffi.seam import GUEST_ERRORS, GuestError
 from reconciler.wasm.kind import CallContext, GuestFailed, Request, Response
 from reconciler.wasm.proxy_wasm import abi, http_calls
 from reconciler.wasm.proxy_wasm.callbacks import Callbacks
@@ -65,8 +65,9 @@ class ProxyWasmInstance:
             if state.pending:
                 self._make_calls(stream, until_resumed=False)
             self._finish(stream)
+            self.check()
         except GUEST_ERRORS as error:
-            raise GuestFailed(failure_of(error)) from None
+            raise self._failed(error) from None
         finally:
             self.leave(before)
         if isinstance(answer, Failure):
@@ -85,10 +86,20 @@ class ProxyWasmInstance:
             if callbacks.queue_ready >= 0:
                 self._announce()
             self.settle()
+            self.check()
         except GUEST_ERRORS as error:
-            raise GuestFailed(failure_of(error)) from None
+            raise self._failed(error) from None
         finally:
             self.leave(before)
+
+    def check(self) -> None:
+        """Raise GuestFailed where the guest's allocator failed: its memory is not to be trusted any more."""
+        if self._state.spoilt is not None:
+            raise GuestFailed(self._state.spoilt)
+
+    def _failed(self, error: GuestError) -> GuestFailed:
+        failure = failure_of(error)
+        return GuestFailed(self._state.spoilt or failure)
 
     def close(self) -> None:
         """Free it. Idempotent."""

@@ -90,6 +90,7 @@ class PreparedProxyWasm:
                 self._initialise(state)
                 self._configure(state)
                 instance.settle()
+                instance.check()
             finally:
                 instance.leave(before)
         except GUEST_ERRORS as error:

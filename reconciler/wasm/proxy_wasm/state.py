@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from reconciler.core.addresses import HostPolicy
+from reconciler.core.observed import Failure
 from reconciler.core.revision import InstanceSpec
 from reconciler.wasm.egress import EgressRequest
+from reconciler.wasm.failures import failure_of
 from reconciler.wasm.ffi.memory import GuestMemory
 from reconciler.wasm.ffi.seam import GUEST_ERRORS, Guest
 from reconciler.wasm.kind import CallContext, GuestServices, Headers
@@ -80,6 +82,7 @@ class GuestState:
         "properties",
         "queues",
         "result",
+        "spoilt",
         "starting_vm",
         "stream",
         "tick_due",
@@ -92,6 +95,8 @@ class GuestState:
         self.memory = memory
         self.call: CallContext | None = None
         self.allocating = False
+        self.spoilt: Failure | None = None
+        """Why its allocator failed: the guest goes on to the end of its callback, and is not used again."""
         self.stream: Stream | None = None
         """The effective context; None is the root context."""
         self.contexts: dict[int, Stream] = {}
@@ -135,7 +140,8 @@ class GuestState:
         try:
             return self.guest.call(allocator, size)
         except GUEST_ERRORS as error:
-            error.close()
+            self.spoilt = failure_of(error, "the allocator")
+            self.guest.set_deadline(0)
             return 0
         finally:
             self.allocating = False

@@ -1,6 +1,6 @@
 """How fast the data plane itself is: a guest that does nothing, called inline, under wrk.
 
-The server runs on one core and wrk on another. Run: python -m benchmarks.bench_dataplane [--seconds N] [--profile FILE]
+The server runs on one core and wrk on another. Run: python -m benchmarks.dataplane [--seconds N] [--profile FILE]
 """
 
 import argparse

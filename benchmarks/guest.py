@@ -1,15 +1,15 @@
 """What a guest costs: a request of Layotto's id_2 kind in process, without HTTP; starting; resident memory.
 
-Run with `python -m benchmarks.bench_guest [instances]`. The request is five guest calls (context_create,
+Run with `python -m benchmarks guest`. The request is five guest calls (context_create,
 request_headers, request_body, done, delete), two allocations and four host calls (get_buffer, get_state, set_buffer,
 log).
 """
 
 import statistics
-import sys
 import time
 from pathlib import Path
 
+from benchmarks.report import Figure, table
 from reconciler.core.addresses import HostPolicy
 from reconciler.core.observed import Failure
 from reconciler.core.revision import InstanceLimits, InstanceSpec, ModuleSource
@@ -121,13 +121,17 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def main() -> None:
-    print(f"request, fast: {request_time(FastFfi()):6.1f} us")
-    print(f"request, safe: {request_time(SafeFfi(), number=500):6.1f} us")
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    start, resident, close = instances(number)
-    print(f"{number} instances: start {start:.1f} us, close {close:.1f} us, resident {resident:.1f} KB each")
+def figures() -> list[Figure]:
+    """All figures of this file."""
+    start, resident, close = zip(*(instances(10_000) for _ in range(3)), strict=True)
+    return [
+        Figure("an id_2 request in process, without HTTP", [request_time(FastFfi()) for _ in range(5)], "us", bar=40.0),
+        Figure("the same over the public API", [request_time(SafeFfi(), number=500)], "us"),
+        Figure("start of a tiny instance, among 10,000", start, "us"),
+        Figure("close of one", close, "us"),
+        Figure("resident memory of one", resident, "KB"),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    print(table(figures()))

@@ -1,27 +1,16 @@
-"""The command line: `serve`, `validate`, `schema`.
+"""Running the daemon: `serve`."""
 
-Belongs here: flags, defaults, exit codes, what is printed. Does not: putting the daemon together (`daemon.py`).
-"""
-
-import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from api import daemon, logs
+from api.cli.frame import DIRECTORY, FILE, PREFIX, command
 from api.settings import Address, LogFormat, LogLevel, ServeSettings
-from api.version import version
-from specs.document import validate_file
-from specs.errors import Problem
-from specs.model import WasmPlugin
-
-PREFIX: Final = "WASM_RECONCILER"
-FILE: Final = click.Path(dir_okay=False, path_type=Path)
-DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 
 
 class _AddressType(click.ParamType[Address]):
@@ -49,21 +38,11 @@ def _option(flag: str, **attributes: Any) -> Callable[[Callable[..., Any]], Call
     return click.option(flag, show_envvar=True, show_default=attributes.pop("show_default", True), **attributes)
 
 
-def _print_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
-        click.echo(f"wasm-reconciler {version()}")
-        ctx.exit()
-
-
-@click.group(context_settings={"max_content_width": 110})
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+@command(
+    "serve",
+    "wasm-reconciler serve --specs specs --module-root .",
+    context_settings={"auto_envvar_prefix": PREFIX},
 )
-def main() -> None:
-    """Say in files which WebAssembly plugins should run on this node; exactly those run."""
-
-
-@main.command(context_settings={"auto_envvar_prefix": PREFIX})
 @_option("--config", multiple=True, type=FILE, metavar="FILE", help="A config.json; may be given again.")
 @_option("--specs", multiple=True, type=DIRECTORY, metavar="DIR", help="A directory of spec files; may be given again.")
 @_option("--stores", type=FILE, metavar="FILE", help="Names the key-value stores that plugins may read.")
@@ -109,42 +88,3 @@ def serve(**flags: Any) -> None:
     settings = ServeSettings(**flags)
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     sys.exit(daemon.run(settings))
-
-
-@main.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-def validate(files: tuple[Path, ...]) -> None:
-    """Check spec files and config.json files, all of them, without running anything.
-
-    Prints every problem as FILE:LINE:COLUMN and exits with 1, or says how many plugins there are.
-    """
-    problems: list[Problem] = []
-    places: dict[str, str] = {}
-    for file in files:
-        documents, found = validate_file(file)
-        problems += found
-        for document in documents:
-            name = document.plugin.name
-            if name in places:
-                message = f"the name {name} is taken by {places[name]}; give one of them another name"
-                problems.append(Problem(message, str(file), document.line, 1))
-            else:
-                places[name] = f"{file}:{document.line}"
-    for problem in problems:
-        click.echo(problem, err=True)
-    if problems:
-        wrong = {problem.file for problem in problems}
-        click.echo(f"{_count(len(problems), 'problem')} in {_count(len(wrong), 'file')}", err=True)
-        sys.exit(1)
-    click.echo(f"{_count(len(places), 'plugin')}, all valid")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-@main.command()
-def schema() -> None:
-    """Print the JSON Schema of a WasmPlugin, for editors and other checkers."""
-    described = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | WasmPlugin.model_json_schema()
-    click.echo(json.dumps(described, indent=2))

@@ -1,0 +1,1 @@
+../../../../examples/filter-assemblyscript/proxy.ts

@@ -1,0 +1,1 @@
+../../../../examples/sdk/c/proxy_wasm.h

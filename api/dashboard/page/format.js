@@ -1,0 +1,34 @@
+// Numbers and times as people read them.
+
+export function rate(perSecond) {
+  if (!perSecond) return "0";
+  if (perSecond < 10) return perSecond.toFixed(1);
+  return perSecond < 10000 ? Math.round(perSecond).toString() : `${(perSecond / 1000).toFixed(1)}k`;
+}
+
+export function millis(value) {
+  if (!value) return "–";
+  if (value < 1) return `${(value * 1000).toFixed(0)} µs`;
+  return value < 1000 ? `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms` : `${(value / 1000).toFixed(1)} s`;
+}
+
+export const duration = (seconds) => millis(seconds * 1000);
+
+export function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString([], { hourCycle: "h23" });
+}
+
+export function ago(seconds, now) {
+  const age = Math.max(0, now - seconds);
+  if (age < 60) return `${Math.floor(age)} s ago`;
+  if (age < 3600) return `${Math.floor(age / 60)} min ago`;
+  return age < 86400 ? `${Math.floor(age / 3600)} h ago` : `${Math.floor(age / 86400)} d ago`;
+}
+
+export const epoch = (text) => Date.parse(text) / 1000;
+
+export function count(number, noun) {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+export const percent = (share) => `${Math.round(share * 100)} %`;

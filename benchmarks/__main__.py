@@ -1,0 +1,35 @@
+"""`make bench`: everything that is measured, as a table, and as JSON in docs/figures.json.
+
+`python -m benchmarks NAME...` measures only those parts: guest, convergence, dataplane, peers.
+"""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import convergence, guest, peers
+from benchmarks.report import Figure, table
+
+PARTS: dict[str, Callable[[], Sequence[Figure]]] = {
+    "guest": guest.figures,
+    "convergence": convergence.main,
+    "peers": peers.main,
+}
+
+
+def main(names: Sequence[str]) -> None:
+    """Measure, print, keep."""
+    figures = [figure for name in names or PARTS for figure in PARTS[name]()]
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}, CPython {platform.python_version()}"
+    print(f"\n{machine}\n\n{table(figures)}")
+    if not names:
+        kept = {"machine": machine, "figures": [asdict(figure) | {"median": figure.median} for figure in figures]}
+        (Path(__file__).parents[1] / "docs" / "figures.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Guests that mean harm, and everything they might reach."""

@@ -1,0 +1,1 @@
+"""A real daemon that is killed, starved and changed while it serves."""
