@@ -61,6 +61,11 @@ class Client:
             text = response.read()
         return json.loads(text) if text else None
 
+    def text(self, path: str) -> str:
+        """A GET; its text."""
+        with self._open("GET", path, None, "", TIMEOUT, accept="text/plain") as response:
+            return response.read().decode()
+
     @contextmanager
     def lines(self, path: str, patience: float | None = None) -> Iterator[Iterator[Any]]:
         """A stream of JSON lines, for as long as the block lasts. `patience`: seconds of silence to bear."""
@@ -91,10 +96,16 @@ class Client:
 
     @contextmanager
     def _open(
-        self, method: str, path: str, body: bytes | None, content_type: str, timeout: float | None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        content_type: str,
+        timeout: float | None,
+        accept: str = "application/json",
     ) -> Iterator[http.client.HTTPResponse]:
         connection = self._connection(timeout)
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": accept}
         if content_type:
             headers["Content-Type"] = content_type
         if self._token:

@@ -24,7 +24,8 @@ PARTS: dict[str, Callable[[], Sequence[Figure]]] = {
 def main(names: Sequence[str]) -> None:
     """Measure, print, keep."""
     figures = [figure for name in names or PARTS for figure in PARTS[name]()]
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}, CPython {platform.python_version()}"
+    system = f"Linux {platform.release()}, CPython {platform.python_version()}"
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, {system}"
     print(f"\n{machine}\n\n{table(figures)}")
     if not names:
         kept = {"machine": machine, "figures": [asdict(figure) | {"median": figure.median} for figure in figures]}

@@ -104,7 +104,8 @@ def many_instances(root: Path, count: int = 10_000) -> Iterator[Figure]:
     with Daemon(specs, modules, root / "many-state") as daemon:
         daemon.wait_ready(1)
         seconds = time.perf_counter() - began
-        yield Figure("memory of a daemon with 10,000 instances of a tiny module", [memory_of(daemon.pid)], "MB", bar=400)
+        name = "memory of a daemon with 10,000 instances of a tiny module"
+        yield Figure(name, [memory_of(daemon.pid)], "MB", bar=400)
         yield Figure("and its start until all of them are ready", [seconds], "s")
 
 

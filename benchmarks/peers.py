@@ -33,7 +33,8 @@ static_resources:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: x
           route_config:
-            virtual_hosts: [{{name: a, domains: ["*"], routes: [{{match: {{prefix: "/"}}, direct_response: {{status: 200}}}}]}}]
+            virtual_hosts:
+            - {{name: a, domains: ["*"], routes: [{{match: {{prefix: "/"}}, direct_response: {{status: 200}}}}]}}
           http_filters:
           - name: wasm
             typed_config:
@@ -57,8 +58,10 @@ class Load:
 def wrk(port: int, seconds: int = 3) -> Load:
     """Load from the second core over 16 connections."""
     said = subprocess.run(
-        ["taskset", "-c", "1", "wrk", "-t1", "-c16", f"-d{seconds}", "--latency", "-H", f"id: {ROUTE}"]
-        + [f"http://127.0.0.1:{port}/"],
+        [
+            *("taskset", "-c", "1", "wrk", "-t1", "-c16", f"-d{seconds}", "--latency", "-H", f"id: {ROUTE}"),
+            f"http://127.0.0.1:{port}/",
+        ],
         capture_output=True,
         text=True,
         check=True,

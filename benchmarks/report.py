@@ -1,8 +1,8 @@
 """What a measurement is, and how it is printed."""
 
 import statistics
-from dataclasses import dataclass
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

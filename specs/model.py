@@ -219,6 +219,9 @@ class PoolOptions(Part):
     max_invocations: int | None = Field(
         None, strict=True, ge=1, description="Replace an instance after that many requests."
     )
+    reuse: int = Field(
+        1, strict=True, ge=1, description="HTTP components: answer that many requests before memory is made anew."
+    )
 
 
 class Rollout(Part):

@@ -9,8 +9,10 @@ import click
 
 from api.cli.frame import Failed, command, console
 from api.cli.toolchains import module_of
+from specs.document import plugin_from
 from specs.edit import new_file
-from specs.model import NAME_PATTERN, Metadata, Module, Spec, WasmPlugin
+from specs.errors import SpecInvalid
+from specs.model import API_VERSION, KIND
 
 SUFFIXES: Final = {"c": ".c", "go": ".go", "rust": ".rs", "assemblyscript": ".ts", "wat": ".wat"}
 
@@ -21,8 +23,6 @@ SUFFIXES: Final = {"c": ".c", "go": ".go", "rust": ".rs", "assemblyscript": ".ts
 def new(language: str, name: str) -> None:
     """Make a directory NAME with a plugin that builds and runs: its source, and the spec that asks for it."""
     directory = Path(name)
-    if not directory.name or not NAME_PATTERN.fullmatch(directory.name):
-        raise Failed(f"{directory.name!r} is no name of a plugin; use letters, digits, - and _")
     source = write_skeleton(language, directory)
     out = console()
     out.print(f"{source} and {directory / 'plugin.yaml'} are there. Next:", soft_wrap=True)
@@ -35,6 +35,13 @@ def new(language: str, name: str) -> None:
 def write_skeleton(language: str, directory: Path) -> Path:
     """Write the files; where the source is. Raises Failed where something is in the way."""
     name = directory.name
+    source = directory / f"{name}{SUFFIXES[language]}"
+    module = module_of(source).as_posix()
+    data = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": {"module": {"path": module}}}
+    try:
+        plugin, _ = plugin_from(data)
+    except SpecInvalid as error:
+        raise Failed(f"{directory} does not do: {error}") from error
     try:
         directory.mkdir(parents=True)
     except FileExistsError as error:
@@ -44,9 +51,6 @@ def write_skeleton(language: str, directory: Path) -> Path:
     for template in _templates(language):
         text = template.read_text().replace('"NAME"', f'"{name}"')
         (directory / template.name.replace("NAME", name)).write_text(text)
-    source = directory / f"{name}{SUFFIXES[language]}"
-    spec = Spec(route=None, instances=1, module=Module(path=module_of(source).as_posix()))
-    plugin = WasmPlugin(metadata=Metadata(name=name), spec=spec)
     (directory / "plugin.yaml").write_text(new_file(plugin))
     return source
 

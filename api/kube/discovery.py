@@ -10,8 +10,8 @@ import falcon
 from api.kube.resources import RESOURCES, Resource, Subresource
 
 _AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-MINOR: Final = "37"
-"""The Kubernetes release whose protocol is spoken."""
+MINOR: Final = "35"
+"""The Kubernetes release whose protocol is spoken: the newest that all common clients call supported."""
 
 
 class CoreVersions:

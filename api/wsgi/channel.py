@@ -6,6 +6,7 @@ does not finish it costs a file descriptor until its time is over, and nothing e
 
 import json
 import logging
+import socket
 import ssl
 import threading
 import time
@@ -21,6 +22,10 @@ from api.wsgi.parser import StrictParser
 
 BUDGET_STEP: Final = 64 * 1024
 """Bytes of a body between two looks at how much all connections hold."""
+
+LINGER: Final = 2.0
+"""Seconds in which what a client still sends is thrown away after the last answer: closing at once would reset the
+connection, and a reset can overtake the answer."""
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +61,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     peer_certificate: PeerCertificate | None = None
     begun = 0.0
     """When the first byte of the request that is being read came, by the monotonic clock."""
+    lingers_until: float | None = None
+    """When a connection that was ended from our side is closed for good, by the monotonic clock; None while it lives."""
     _checked = 0
 
     @property
@@ -71,8 +78,37 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         return sum(int(request.body_bytes_received) for request in requests)
 
     def late(self, now: float, patience: float) -> bool:
-        """Whether a request began to come in more than `patience` seconds ago, and is still not complete."""
+        """Whether a request began to come in more than `patience` seconds ago and is not complete, or it lingers on."""
+        if self.lingers_until is not None:
+            return now > self.lingers_until
         return self.idle and self.request is not None and now - self.begun > patience
+
+    def readable(self) -> bool:
+        """Whether there is something to read for."""
+        return bool(super().readable()) or (self.lingers_until is not None and not self.will_close)
+
+    def handle_read(self) -> None:
+        """Read requests, or throw away what comes after the last one."""
+        if self.lingers_until is None:
+            super().handle_read()
+            return
+        try:
+            gone = not self.socket.recv(self.adj.recv_bytes)
+        except OSError:
+            gone = True
+        if gone:
+            self.handle_close()
+
+    def handle_write(self) -> None:
+        """Send; once the last answer is out, say that there will be no more."""
+        ending = self.close_when_flushed
+        self.close_when_flushed = False
+        super().handle_write()
+        if ending and self.socket is not None:
+            if self.total_outbufs_len:
+                self.close_when_flushed = True
+            else:
+                self._begin_to_linger()
 
     def received(self, data: bytes) -> bool:
         """Take bytes of requests."""
@@ -92,6 +128,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     def handle_expt(self) -> None:
         """Out-of-band data, which HTTP does not know: it would wake the loop for ever."""
         self.handle_close()
+
+    def _begin_to_linger(self) -> None:
+        self.lingers_until = time.monotonic() + LINGER
+        with suppress(OSError):  # the client is gone already; reading will tell
+            self.socket.shutdown(socket.SHUT_WR)
 
 
 class TlsChannel(Channel):
@@ -116,6 +157,9 @@ class TlsChannel(Channel):
         """Go on with the handshake, or read one TLS record."""
         if not self._open:
             self._shake()
+            return
+        if self.lingers_until is not None:
+            super().handle_read()
             return
         try:
             with self._tls:
@@ -153,12 +197,20 @@ class TlsChannel(Channel):
                 return 0
 
     def close(self) -> None:
-        """Say goodbye, so that the client knows that nothing was cut, and close."""
+        """Tell the client that nothing was cut, and close."""
         with self._tls:
-            if self.socket is not None and self._open:
-                with suppress(OSError, ValueError):
-                    self.socket.unwrap()
+            self._say_goodbye()
             super().close()
+
+    def _begin_to_linger(self) -> None:
+        with self._tls:
+            self._say_goodbye()
+            super()._begin_to_linger()
+
+    def _say_goodbye(self) -> None:
+        if self.socket is not None and self._open and self.lingers_until is None:
+            with suppress(OSError, ValueError):  # it does not wait for the client's own
+                self.socket.unwrap()
 
     def _shake(self) -> None:
         try:

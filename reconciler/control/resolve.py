@@ -109,6 +109,7 @@ class Resolver:
                 PreopenDir(preopen.host, preopen.guest, preopen.read_only) for preopen in spec.capabilities.preopens
             ),
             namespace=spec.capabilities.namespace or f"plugin/{plugin.name}",
+            reuse=spec.pool.reuse,
             limits=InstanceLimits(
                 memory=limits.memory,
                 timeout=limits.timeout,

@@ -59,6 +59,7 @@ class InstanceSpec:
     """All that an instance is made of. Plain and picklable: it crosses the pool-host seam.
 
     `config` is JSON text with sorted keys: a mapping, or a string for a guest that wants its own format.
+    `reuse` is how many requests one store of a kind that makes stores for requests answers.
     `namespace` is where shared data, queues and metrics live: the declared one or the plugin's own.
     """
 
@@ -73,6 +74,7 @@ class InstanceSpec:
     preopens: tuple[PreopenDir, ...]
     namespace: str
     limits: InstanceLimits
+    reuse: int = 1
 
 
 def revision_of(spec: InstanceSpec) -> str:

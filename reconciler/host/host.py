@@ -86,7 +86,7 @@ class PoolHost:
     # ---- the control side
 
     def apply(self, actions: Sequence[Action], patience: float = MOMENT) -> tuple[Outcome, ...]:
-        """Do, or begin, what was decided. What takes longer than `patience` seconds goes on; its end asks for a pass."""
+        """Do, or begin, what was decided. What takes longer than `patience` seconds goes on and asks for a pass."""
         touched: list[Pool] = []
         outcomes = tuple(self._do(action, touched) for action in actions)
         deadline = self._clock() + patience
@@ -277,9 +277,7 @@ class PoolHost:
             with self._lock:
                 pool.start_failed(refused.failure)
             return
-        self._observer.loaded(
-            pool.plugin, Reason.CACHE_HIT if from_cache else Reason.COMPILED, self._clock() - began
-        )
+        self._observer.loaded(pool.plugin, Reason.CACHE_HIT if from_cache else Reason.COMPILED, self._clock() - began)
         with self._lock:
             pool.prepared = prepared
             pool.guest = replace(prepared.info, from_cache=from_cache)

@@ -110,7 +110,7 @@ class Pool:
         )
 
     def called(self, slot: Slot, seconds: float, *, inline: bool, bad: bool) -> None:
-        """An instance answered, or failed to. Learn from it how long calls are: CPU time on a thread, all on the loop."""
+        """An instance answered, or failed to. `seconds` are of CPU on a thread, of the loop on the loop."""
         slot.calls += 1
         self.calls += 1
         if bad:

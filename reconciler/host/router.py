@@ -26,8 +26,8 @@ class Expectation:
 class Group:
     """Everything behind one route.
 
-    `queue` is how many requests may wait: what the group's plugins allow together. `limits` are the largest body and the
-    longest wait that one of them allows.
+    `queue` is how many requests may wait: what the group's plugins allow together. `limits` are the largest body and
+    the longest wait that one of them allows.
     """
 
     __slots__ = ("expected", "limits", "name", "pools", "queue", "waiting")

@@ -41,6 +41,7 @@ class Response:
     status: int = 200
     headers: Headers = field(default_factory=list)
     body: bytes = b""
+    trailers: Sequence[tuple[str, str]] = ()
 
 
 class GuestFailed(Exception):

@@ -16,7 +16,6 @@ from reconciler.wasm.kind import GuestFailed, Request
 from tests.guest_wat import SPIN, TRAP, WORK_GLOBAL, answering, trap_on_call, work
 from tests.host.conftest import World
 
-
 NONSENSE = b"""
 (module
   (import "env" "proxy_nonsense" (func))

@@ -21,8 +21,8 @@ def at_start(callback: str, body: str, **more: list[str]) -> bytes:
 
 def failure_of(street: Street) -> Reason | None:
     """Why the bad plugin's last instance went, or did not start."""
-    (pool,) = street.node.host.observe("bad").pools
-    return None if pool.failure is None else pool.failure.reason
+    pools = street.node.host.observe("bad").pools
+    return next((pool.failure.reason for pool in pools if pool.failure is not None), None)
 
 
 @pytest.mark.parametrize("callback", guests.IN_A_REQUEST)

@@ -53,13 +53,15 @@ class Following:
 def kubeconfig(own_node: RunningDaemon, tmp_path: Path) -> str:
     path = tmp_path / "kubeconfig"
     path.write_text(
-        f"apiVersion: v1\nkind: Config\ncurrent-context: n\nclusters: [{{name: n, cluster: {{server: '{own_node.url}'}}}}]\n"
-        "contexts: [{name: n, context: {cluster: n, user: u, namespace: default}}]\nusers: [{name: u, user: {token: none}}]\n"
+        "apiVersion: v1\nkind: Config\ncurrent-context: n\n"
+        f"clusters: [{{name: n, cluster: {{server: '{own_node.url}'}}}}]\n"
+        "contexts: [{name: n, context: {cluster: n, user: u, namespace: default}}]\n"
+        "users: [{name: u, user: {token: none}}]\n"
     )
     return str(path)
 
 
-# --- lightkube ---------------------------------------------------------------------------------------------------------
+# --- lightkube -----------------------------------------------------------------------------------------------------
 
 
 def test_lightkube(own_node: RunningDaemon, kubeconfig: str) -> None:
@@ -72,9 +74,23 @@ def test_lightkube(own_node: RunningDaemon, kubeconfig: str) -> None:
         return WasmPlugin(metadata=ObjectMeta(name=name), spec=plugin(name, **spec)["spec"])
 
     def events() -> Iterator[tuple[str, str]]:
-        # Lightkube lists anew by itself when it is told that its version is gone.
-        for kind, item in client.watch(WasmPlugin, on_error=lightkube_goes_on):
-            yield kind, item.metadata.name
+        version = None
+        while True:
+            try:
+                # Lightkube lists anew by itself when it is told that its version is gone, and asks how to go on.
+                for kind, item in client.watch(WasmPlugin, resource_version=version, on_error=go_on):
+                    version = item.metadata.resourceVersion
+                    yield kind, item.metadata.name
+            except Exception as ex:
+                if not type(ex).__module__.startswith("httpx"):
+                    raise
+                time.sleep(0.05)  # between two tries to connect
+
+    told: list[str] = []
+
+    def go_on(error: Exception, count: int) -> Any:
+        told.append(str(error))
+        return lightkube.types.OnErrorResult(lightkube.types.OnErrorAction.RETRY, 0.05)
 
     client.create(make("a", instances=0))
     follow = Following(events)
@@ -94,6 +110,7 @@ def test_lightkube(own_node: RunningDaemon, kubeconfig: str) -> None:
     own_node.restart()
     client.create(make("after", instances=0))
     follow.until("ADDED", "after")
+    assert any("too old resource version" in one for one in told), told
     client.delete(WasmPlugin, "b")
     follow.until("DELETED", "b")
     client.wait(WasmPlugin, "a", for_conditions=["Ready"], raise_for_conditions=[])
@@ -101,12 +118,7 @@ def test_lightkube(own_node: RunningDaemon, kubeconfig: str) -> None:
     follow.join()
 
 
-def lightkube_goes_on(error: Exception) -> Any:
-    """The watch's connection was lost: try again shortly."""
-    return lightkube.types.OnErrorResult(lightkube.types.OnErrorAction.RETRY, 0.05)
-
-
-# --- the official client, dynamic ---------------------------------------------------------------------------------------
+# --- the official client, dynamic ----------------------------------------------------------------------------------
 
 
 def test_the_official_client(own_node: RunningDaemon, kubeconfig: str, tmp_path: Path) -> None:
@@ -163,7 +175,7 @@ def test_the_official_client(own_node: RunningDaemon, kubeconfig: str, tmp_path:
     api.close()
 
 
-# --- kr8s ---------------------------------------------------------------------------------------------------------------
+# --- kr8s ----------------------------------------------------------------------------------------------------------
 
 
 def test_kr8s(own_node: RunningDaemon, kubeconfig: str) -> None:
@@ -211,7 +223,7 @@ def test_kr8s(own_node: RunningDaemon, kubeconfig: str) -> None:
     assert not thread.is_alive()
 
 
-# --- kopf ---------------------------------------------------------------------------------------------------------------
+# --- kopf ----------------------------------------------------------------------------------------------------------
 
 OPERATOR = """
 import kopf

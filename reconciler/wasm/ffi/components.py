@@ -21,8 +21,6 @@ from reconciler.wasm.ffi.values import SIZE, Values
 
 logger: Final = logging.getLogger(__name__)
 
-_NO_FINALIZER: Final = 0
-
 
 class GuestRefused(Exception):
     """A host function refuses: the guest traps with this message."""
@@ -55,6 +53,7 @@ class ComponentFfi:
         )  # fmt: skip
         self._call = function("wasmtime_component_func_call", word, word, word, word, size, word, size)
         self._on_epoch = function("wasmtime_store_epoch_deadline_callback", None, word, self._epoch, word, word)
+        self._delete_value = function("wasmtime_component_val_delete", None, word)
         self._new_error = function("wasmtime_error_new", word, ctypes.c_char_p)
 
     @staticmethod
@@ -64,7 +63,11 @@ class ComponentFfi:
         if FastFfi.unfit():
             return FastFfi.unfit()
         layout = (ctypes.sizeof(value), value.of.offset, ctypes.sizeof(native.wasmtime_component_valrecord_entry_t))
-        return "" if layout == (SIZE, 8, SIZE + 16) else f"the layout of component values is not the expected one: {layout}"
+        return (
+            ""
+            if layout == (SIZE, 8, SIZE + 16)
+            else f"the layout of component values is not the expected one: {layout}"
+        )
 
     def define(
         self, place: model.LinkerInstance, name: str, kind: model.FuncType, function: Callable[..., Any]
@@ -139,26 +142,34 @@ class ComponentFfi:
         store.set_epoch_deadline(1)
 
     def call(self, store: wasmtime.Store, function: model.Func, *args: bytes) -> bytes:
-        """Call an exported function with encoded values; the 32 bytes of its result. Raises WasmtimeError.
+        """Call an exported function with encoded numbers; the 32 bytes of its result. Raises WasmtimeError.
 
         A function that gives nothing is called with call_void.
         """
         result = (ctypes.c_uint64 * (SIZE // 8))()
         data = b"".join(args)
-        context = ctypes.cast(store._context(), ctypes.c_void_p)
-        _check(self._call(ctypes.addressof(function._func), context, data, len(args), ctypes.addressof(result), 1))
+        called = ctypes.addressof(function._func)
+        _check(self._call(called, address_of(store), data, len(args), ctypes.addressof(result), 1))
         return bytes(result)
 
     def call_void(self, store: wasmtime.Store, function: model.Func, *args: bytes) -> None:
-        """Call an exported function that gives nothing. Raises WasmtimeError."""
-        data = b"".join(args)
-        context = ctypes.cast(store._context(), ctypes.c_void_p)
-        _check(self._call(ctypes.addressof(function._func), context, data, len(args), None, 0))
+        """Call an exported function that gives nothing; the values are used up. Raises WasmtimeError."""
+        data = ctypes.create_string_buffer(b"".join(args), SIZE * len(args))
+        try:
+            _check(self._call(ctypes.addressof(function._func), address_of(store), data, len(args), None, 0))
+        finally:
+            for at in range(len(args)):
+                self._delete_value(ctypes.addressof(data) + at * SIZE)
 
     def error(self, message: str) -> int:
         """A new error of the engine, which it then owns."""
         address: int = self._new_error(message.encode("utf-8", "replace").replace(b"\0", b" "))
         return address
+
+
+def address_of(store: wasmtime.Store) -> int:
+    """The context of a store, as encoders want it."""
+    return ctypes.cast(store._context(), ctypes.c_void_p).value or 0
 
 
 def _address(managed: Any) -> Any:

@@ -187,7 +187,7 @@ class Values:
         if isinstance(kind, model.RecordType):
             return self._record_encoder([(name, self.encoder(field)) for name, field in kind.fields])
         if isinstance(kind, model.OwnType):
-            return self._own
+            return self.own
         raise UnknownType(type(kind).__name__)
 
     def _text(self, value: str) -> tuple[int, int]:
@@ -257,7 +257,8 @@ class Values:
         place: int = self._new_box(inner(context, value))
         return place
 
-    def _own(self, context: int, value: Own | Foreign) -> bytes:
+    def own(self, context: int, value: Own | Foreign) -> bytes:
+        """A resource, encoded."""
         if isinstance(value, Foreign):
             return _VALUE.pack(_RESOURCE, value.address, 0, 0)
         host = self._new_host(True, value.rep, value.kind)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from reconciler.wasm.ffi.values import Own
@@ -59,14 +58,6 @@ class OutgoingResponse(Resource):
         self.status = 200
         self.headers = headers
         self.body: OutgoingBody | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a guest set: a response, or the name of an error code and what it says."""
-
-    response: OutgoingResponse | None
-    error: str = ""
 
 
 # ---- incoming-request
@@ -139,10 +130,10 @@ def _set(run: Run, rep: int, result: tuple[bool, Any]) -> None:
     run.take(rep, ResponseOutparam)
     good, value = result
     if good:
-        run.answer = Answer(run.take(value, OutgoingResponse))
+        run.answer = run.take(value, OutgoingResponse)
         return
     name, payload = value
-    run.answer = Answer(None, f"{name}: {payload}" if payload else name)
+    run.error = f"{name}: {payload}" if payload else name
 
 
 FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {

@@ -107,9 +107,7 @@ class Egress:
             return _call_plugin(run, request, host.removesuffix(PLUGIN_DOMAIN), data)
         scheme = "https" if _scheme_name(request) == "HTTPS" else "http"
         headers = tuple(request.headers.headers())
-        message = EgressRequest(
-            request.method, scheme, host, port, request.path or "/", headers, data, tuple(trailers)
-        )
+        message = EgressRequest(request.method, scheme, host, port, request.path or "/", headers, data, tuple(trailers))
         try:
             answer = self.client.send(message, self.policy, min(until, run.call.deadline))
         except EgressDenied as error:
@@ -214,7 +212,9 @@ def _authority(run: Run, rep: int) -> str | None:
 
 
 def _set_authority(run: Run, rep: int, authority: str | None) -> tuple[bool, Any]:
-    if authority is not None and (not authority.isascii() or not authority.isprintable() or set(authority) & set("/@ ")):
+    if authority is not None and (
+        not authority.isascii() or not authority.isprintable() or set(authority) & set("/@ ")
+    ):
         return _REFUSED
     run.get(rep, OutgoingRequest).authority = authority
     return _OK

@@ -1,18 +1,15 @@
 """One request of a component: the resources that the guest holds, and what it answered."""
 
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import Final, TypeVar, cast
 
 from reconciler.core.observed import Failure
 from reconciler.core.revision import InstanceSpec
 from reconciler.wasm.ffi.components import GuestRefused
 from reconciler.wasm.ffi.values import Own
 from reconciler.wasm.kind import CallContext, GuestServices, Request
-
-if TYPE_CHECKING:
-    from reconciler.wasm.wasi_http.messages import Answer
-    from reconciler.wasm.wasi_http.streams import Spool, Streams
+from reconciler.wasm.wasi_http.streams import Spool, Streams
 
 MAX_RESOURCES: Final = 10_000
 """Resources of this host that a guest may hold at once: one that never lets go of any is stopped."""
@@ -35,24 +32,25 @@ class Resource:
 class Run:
     """One request under way. `first` is the first number that no resource of the store has had.
 
-    `stopped` says why we ended the guest, where we did.
+    `answer` is the response that the guest set, `error` the error that it set instead; `stopped` says why we ended the guest, where we did.
     """
 
     spec: InstanceSpec
     services: GuestServices
     request: Request
     call: CallContext
-    streams: "Streams"
+    streams: Streams
     resources: dict[int, Resource]
     first: int = 1
-    answer: "Answer | None" = None
+    answer: Resource | None = None
+    error: str = ""
     stopped: Failure | None = None
-    printed: "Spool | None" = None
+    prints: list[Spool] = field(default_factory=list)
 
-    def stdout(self) -> "Spool":
-        """Where the guest's stdout goes; asked for again, it begins a new file."""
-        self.printed = self.streams.spool()
-        return self.printed
+    def stdout(self) -> Spool:
+        """Where the guest's stdout goes: a new file each time that it asks."""
+        self.prints.append(self.streams.spool())
+        return self.prints[-1]
 
     def give(self, resource: Resource) -> Own:
         """Let the guest own it. Raises GuestRefused where it holds too many."""

@@ -1,0 +1,136 @@
+"""The guest kind: which components are of it, and how one is prepared for a pool."""
+
+import threading
+import time
+from typing import Final
+
+import wasmtime
+import wasmtime.component as model
+
+from reconciler.core.addresses import HostPolicy
+from reconciler.core.observed import Failure, GuestInfo
+from reconciler.core.revision import InstanceSpec
+from reconciler.core.states import NextStep, Reason
+from reconciler.wasm import kind
+from reconciler.wasm.egress import HttpClient
+from reconciler.wasm.engine import CompiledModule, Engine
+from reconciler.wasm.ffi.components import ComponentFfi, Interrupted
+from reconciler.wasm.kind import GuestServices, ModuleRefused, ModuleShape
+from reconciler.wasm.wasi_http.instance import ComponentSlot, Parts
+from reconciler.wasm.wasi_http.linking import Linked, offers
+from reconciler.wasm.wasi_http.outgoing import Egress
+from reconciler.wasm.wasi_http.run import Current
+from reconciler.wasm.wasi_http.streams import Lender, Spools
+
+NAME: Final = "wasi-http"
+
+_HANDLER: Final = "wasi:http/incoming-handler@0.2."
+_WAITS: Final = ("wasi:http/outgoing-handler", "wasi:keyvalue/", "wasi:clocks/monotonic-clock")
+_MAX_PRINTED: Final = 4 * 2**20
+"""Bytes of prints of one request beyond which a guest is stopped, on top of what its response may have."""
+
+
+class WasiHttpKind:
+    """Components that export `wasi:http/incoming-handler` 0.2."""
+
+    name = NAME
+
+    def __init__(self, engine: Engine, client: HttpClient) -> None:
+        self.engine = engine
+        self.client = client
+        self.ffi = ComponentFfi()
+        self.current = Current()
+        self.check = self.ffi.epoch_check(self._check)
+        self._lock = threading.Lock()
+        self._lenders: dict[bool, Lender] = {}
+
+    def recognise(self, shape: ModuleShape) -> bool:
+        """Whether a module is a component with an HTTP handler. What it imports is judged, and named, by `prepare`."""
+        return shape.component and any(name.startswith(_HANDLER) for name in shape.exports)
+
+    def prepare(self, module: kind.CompiledModule, spec: InstanceSpec, services: GuestServices) -> "PreparedComponent":
+        """Link a component. Raises ModuleRefused: no component, a missing import."""
+        if not isinstance(module, CompiledModule) or module.component is None:
+            raise _refused(Reason.UNSUPPORTED_ABI, "this is a core module; an HTTP component is a component")
+        unfit = self.ffi.unfit()
+        if unfit:
+            raise _refused(Reason.UNSUPPORTED_ABI, f"HTTP components cannot be run: {unfit}")
+        try:
+            policy = HostPolicy.parse(spec.allowed_hosts)
+        except ValueError as error:
+            raise _refused(Reason.INVALID_SPEC, f"capabilities.allowedHosts: {error}") from None
+        return PreparedComponent(self, module, spec, services, Egress(self.client, policy))
+
+    def lender(self, metered: bool) -> Lender:
+        """The component that lends streams, for stores of that engine."""
+        with self._lock:
+            if metered not in self._lenders:
+                self._lenders[metered] = Lender(self.engine.native(metered), self.ffi)
+            return self._lenders[metered]
+
+    def _check(self) -> None:
+        """At each epoch of a running guest: whether it may go on. Raises Interrupted."""
+        run = self.current.run
+        limits = run.spec.limits
+        if time.monotonic() >= run.call.deadline:
+            run.stopped = Failure(Reason.DEADLINE_EXCEEDED, "the component's time is over")
+        elif run.streams.written() > limits.response_bytes + limits.request_bytes + _MAX_PRINTED:
+            run.stopped = Failure(
+                Reason.BAD_RESPONSE, f"the component wrote more than limits.responseBytes ({limits.response_bytes})"
+            )
+        if run.stopped is not None:
+            raise Interrupted(run.stopped.message)
+
+
+class PreparedComponent:
+    """A component linked for one InstanceSpec; see PreparedGuest."""
+
+    def __init__(
+        self, owner: WasiHttpKind, module: CompiledModule, spec: InstanceSpec, services: GuestServices, egress: Egress
+    ) -> None:
+        assert module.component is not None
+        engine = owner.engine.native(module.metered)
+        ours = offers(egress, spec.config)
+        self._linked = Linked(engine, owner.ffi, owner.current, module, ours)
+        self._spools = Spools()
+        imports = {item.module for item in module.shape.imports}
+        waits = bool(spec.preopens) or any(name.startswith(_WAITS) for name in imports)
+        self.info = GuestInfo(NAME, may_wait=waits)
+        self._parts = Parts(
+            engine=owner.engine,
+            ffi=owner.ffi,
+            current=owner.current,
+            check=owner.check,
+            lender=owner.lender(module.metered),
+            module=module,
+            linker=self._linked.linker,
+            entry=_entry(module.component, module.shape),
+            spec=spec,
+            services=services,
+            spools=self._spools,
+        )
+
+    def start(self) -> ComponentSlot:
+        """A slot for requests. The component is instantiated, for its first request. Raises GuestFailed."""
+        slot = ComponentSlot(self._parts)
+        slot.warm_up()
+        return slot
+
+    def close(self) -> None:
+        """Free it. Idempotent."""
+        self._spools.close()
+        self._linked.close()
+
+
+def _entry(component: model.Component, shape: ModuleShape) -> model.ExportIndex:
+    """Where the handler is."""
+    name = next(name for name in shape.exports if name.startswith(_HANDLER))
+    interface = component.get_export_index(name)
+    entry = interface and component.get_export_index("handle", interface)
+    if entry is None:
+        raise _refused(Reason.MISSING_EXPORT, f"{name} has no function 'handle'")
+    return entry
+
+
+def _refused(reason: Reason, message: str) -> ModuleRefused:
+    return ModuleRefused(Failure(reason, message, NextStep.STALL))
