@@ -9,7 +9,7 @@ ADMIN ?= 127.0.0.1:34998
 STATE ?= .state
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint soak bench clean
+.PHONY: help run test lint charts soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /: /'
@@ -36,6 +36,9 @@ lint: $(VENV)/test ## ruff, mypy --strict, import-linter
 
 test: lint ## all checks and all fast tests
 	$(BIN)/python -m pytest -m 'not soak'
+
+charts: $(VENV)/test ## write what the chart has from the models: the CRD, schemas, the table of values
+	$(BIN)/python -m tests.charts.generate
 
 soak: $(VENV)/test ## the tests that take minutes
 	$(BIN)/python -m pytest -m soak -n 0

@@ -20,7 +20,7 @@ _NEXT: Final = {
     "BlockedAddress": "use a public address, or let the daemon fetch from there: serve --module-hosts HOST",
     "PolicyDenied": "do what the message says, in {owner}",
     "CompileFailed": "build the module again: it is not valid WebAssembly",
-    "MissingImport": "build the module for an interface that the host offers (proxy-wasm, WASI); the import is named above",
+    "MissingImport": "build the module for an interface that the host offers: proxy-wasm, WASI",
     "MissingExport": "export what the message names, or set spec.abi in {owner}",
     "UnsupportedABI": "set spec.abi in {owner} to what the module is made for",
     "EnvUnreadable": "put the file there that the variable is read from, readable by the daemon",
@@ -73,7 +73,8 @@ def _headline(name: str, status: Object, ready: Object) -> str:
     instances = status.get("instances") or {}
     if ready["status"] == "True":
         revision = (status.get("revision") or {}).get("serving", "")
-        return f"{name} is ready: {instances.get('ready', 0)} of {instances.get('desired', 0)} instances, revision {revision}."
+        count = f"{instances.get('ready', 0)} of {instances.get('desired', 0)} instances"
+        return f"{name} is ready: {count}, revision {revision}."
     since = f" since {ready['lastTransitionTime']}" if ready.get("lastTransitionTime") else ""
     return f"{name} is not ready{since}: {ready['reason']}."
 

@@ -33,6 +33,7 @@ from api.ports import AdminServices
 from api.revisions import Revisions
 from api.settings import Address, ServeSettings
 from api.streaming import Face
+from api.tracing.parts import TracingUnavailable, tracing
 from api.version import version
 from reconciler.control.manager import Manager
 from reconciler.control.resolve import Resolver
@@ -57,9 +58,6 @@ from specs.store import DesiredStore
 from specs.sync import SyncLoop
 from specs.watch import Watcher
 from specs.writer import DesiredWriter
-
-DRAIN_SECONDS: Final = 15.0
-"""How long requests may go on after SIGTERM."""
 
 FIRST_LISTING_SECONDS: Final = 60.0
 
@@ -104,13 +102,19 @@ class Daemon:
         """Not ready, accept no more, let requests end, close every instance."""
         if self._readiness is not None:
             self._readiness.draining = True
-        if self._data is not None and not self._data.stop(DRAIN_SECONDS):
-            logger.warning("requests were cut", extra={"after_seconds": DRAIN_SECONDS})
+        at_most = self._settings.drain_timeout
+        if self._data is not None and not self._data.stop(at_most):
+            logger.warning("requests were cut", extra={"after_seconds": at_most})
         self._stack.close()
 
     def _start(self, stack: ExitStack) -> None:
         settings = self._settings
         self._access = _access(settings, self._page.paths)
+        try:
+            self._tracing = tracing(settings.traces, version())
+        except TracingUnavailable as error:
+            raise StartFailed(str(error)) from error
+        stack.callback(self._tracing.close)
         try:
             settings.state.mkdir(parents=True, exist_ok=True)
             identities = IdentityStore(settings.state / "identities.sqlite3")
@@ -149,7 +153,7 @@ class Daemon:
         stack.callback(engine.close)
         stores = stack.enter_context(_stores(settings))
         names, tls = SystemResolver(), ssl.create_default_context()
-        client = PinnedHttpClient(names, tls)
+        client = self._tracing.client(PinnedHttpClient(names, tls))
         queue = WorkQueue(time.monotonic)
         spaces = SharedSpaces()
         try:
@@ -159,7 +163,7 @@ class Daemon:
         self._remote = parts.remote
         self._host = PoolHost(
             modules=ModuleCache(engine, settings.state, parts.supply),
-            choose_kind=standard_kinds(engine, client, spaces).choose,
+            choose_kind=self._tracing.kinds(standard_kinds(engine, client, spaces).choose),
             find_store=stores.find,
             clock=time.monotonic,
             changed=lambda plugin: queue.add((plugin,)),
@@ -175,7 +179,7 @@ class Daemon:
             resolver=resolver,
             rollouts=rollouts,
             queue=queue,
-            observer=self._meters.control,
+            observer=self._tracing.passes(self._meters.control),
         )
         self._watched = Watched(store, manager.board, self._host, queue, spaces)
         self._shown = Shown(store, manager.board, manager.events, self._host)
@@ -218,11 +222,16 @@ class Daemon:
     def _listen(self, stack: ExitStack, services: AdminServices, kube: KubeApi) -> None:
         settings = self._settings
         data = DataPlane(
-            self._host, settings.listen, Settings(), observer=self._meters.requests, tls=self._access.data_tls
+            self._tracing.dispatcher(self._host),
+            settings.listen,
+            Settings(),
+            observer=self._meters.requests,
+            tls=self._access.data_tls,
         )
         self._data = data
         metrics = Metrics(create_registry(self._meters, self._watched, lambda: data.open_connections, version()))
         guests = _guest_log(stack)
+        self._tracing.logs(guests, *logging.getLogger().handlers)
         node = NodeParts(
             settings=settings,
             listen=lambda: str(Address(settings.listen.host, data.port)),
@@ -266,7 +275,7 @@ def run(settings: ServeSettings) -> int:
         logger.error("%s", error)
         return 1
     stopping.wait()
-    logger.info("draining", extra={"at_most_seconds": DRAIN_SECONDS})
+    logger.info("draining", extra={"at_most_seconds": settings.drain_timeout})
     daemon.stop()
     logger.info("stopped")
     return 0

@@ -38,6 +38,7 @@ class GuestLine:
     level: str
     plugin: str
     request_id: str
+    trace_id: str
     message: str
 
 
@@ -67,10 +68,10 @@ class GuestLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Remember a line."""
         message = record.getMessage()[:LONGEST]
-        plugin, request_id = getattr(record, "plugin", ""), getattr(record, "request_id", "")
+        plugin, request_id, trace_id = (getattr(record, name, "") for name in ("plugin", "request_id", "trace_id"))
         with self._changed:
             self._number += 1
-            line = GuestLine(self._number, record.created, record.levelname, plugin, request_id, message)
+            line = GuestLine(self._number, record.created, record.levelname, plugin, request_id, trace_id, message)
             self._lines.append(line)
             if self._followers:
                 self._changed.notify_all()
@@ -86,7 +87,7 @@ class GuestLog(logging.Handler):
             with self._changed:
                 self._followers += 1
                 try:
-                    self._changed.wait_for(lambda: self._number > after or self._ended, LOOK_UP)
+                    self._wait(after)
                 finally:
                     self._followers -= 1
                 last = self._number
@@ -96,6 +97,10 @@ class GuestLog(logging.Handler):
                 yield found
             if self._ended or gone():
                 return
+
+    def _wait(self, after: int) -> None:
+        """For a line with a higher number, or the end, or a moment. With the lock held."""
+        self._changed.wait_for(lambda: self._number > after or self._ended, LOOK_UP)
 
     def end(self) -> None:
         """Let all followers end. Idempotent."""

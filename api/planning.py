@@ -105,6 +105,7 @@ def _fields(plugin: WasmPlugin) -> dict[str, Any]:
     """Every field with its default, by dotted path; the route as it is in force."""
     data = plugin.model_dump(by_alias=True, mode="json")
     data["spec"]["route"] = plugin.route
+    data["metadata"].pop("namespace", None)  # there is one for all plugins of a daemon
     found: dict[str, Any] = {}
     _flatten("", {"metadata": data["metadata"], "spec": data["spec"]}, found)
     return found

@@ -59,7 +59,8 @@ class ServeSettings:
     `tokens` is the file of who may do what on the admin port; None lets everybody who reaches it do all. `admin_host`
     are names that the admin port is called by, besides localhost. `admin_insecure` opens it to a network without
     credentials or TLS, `metrics_open` lets metrics be read without a token. `tls_*` and `client_ca` are the data
-    plane's files in PEM, `admin_tls_*` and `admin_client_ca` the admin port's.
+    plane's files in PEM, `admin_tls_*` and `admin_client_ca` the admin port's. `drain_timeout` is how long requests may
+    go on after SIGTERM, in seconds.
     """
 
     config: tuple[Path, ...]
@@ -75,6 +76,7 @@ class ServeSettings:
     registry_auth: Path | None = None
     allow_image_tags: bool = False
     namespace: str = "default"
+    traces: bool = False
     tokens: Path | None = None
     admin_host: tuple[str, ...] = ()
     admin_insecure: bool = False
@@ -85,3 +87,4 @@ class ServeSettings:
     tls_key: Path | None = None
     client_ca: Path | None = None
     metrics_open: bool = False
+    drain_timeout: float = 15.0

@@ -1,6 +1,6 @@
 """`make bench`: everything that is measured, as a table, and as JSON in docs/figures.json.
 
-`python -m benchmarks NAME...` measures only those parts: guest, convergence, dataplane, peers.
+`python -m benchmarks NAME...` measures only those parts: guest, convergence, kube, dataplane, peers.
 """
 
 import json
@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import convergence, guest, peers
+from benchmarks import convergence, guest, kube, peers
 from benchmarks.report import Figure, table
 
 PARTS: dict[str, Callable[[], Sequence[Figure]]] = {
     "guest": guest.figures,
     "convergence": convergence.main,
+    "kube": kube.figures,
     "peers": peers.main,
 }
 

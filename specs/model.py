@@ -135,7 +135,9 @@ class Ed25519(Part):
 class Verify(Part):
     """Who must have signed the module."""
 
-    ed25519: Ed25519 = Field(description="The signature lies at the path or url plus .minisig, or beside the image.")
+    ed25519: Ed25519 = Field(
+        description="Signed where: the path or url plus .minisig, or the annotation wasm-reconciler.dev/minisig."
+    )
 
 
 class Module(Part):

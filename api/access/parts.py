@@ -28,9 +28,9 @@ class AccessParts:
     admin_tls: ssl.SSLContext | None
     data_tls: ssl.SSLContext | None
 
-    def guard(self, open_paths: frozenset[str] = frozenset()) -> Guard:
-        """The admin app's first middleware. `open_paths` are further ones."""
-        return Guard(self.access, self.hosts, self.open_paths | open_paths)
+    def guard(self) -> Guard:
+        """The admin app's first middleware."""
+        return Guard(self.access, self.hosts, self.open_paths)
 
 
 def access_parts(
@@ -52,7 +52,7 @@ def access_parts(
     return AccessParts(
         access=access,
         hosts=host_rule(settings.admin, settings.admin_host),
-        open_paths=OPEN_PATHS | ({METRICS_PATH} if settings.metrics_open else frozenset()),
+        open_paths=OPEN_PATHS | public | ({METRICS_PATH} if settings.metrics_open else frozenset()),
         admin_tls=None if admin_tls is None else server_context(admin_tls),
         data_tls=None if data_tls is None else server_context(data_tls),
     )

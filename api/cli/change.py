@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 from rich.markup import escape
 
-from api.cli.frame import Failed, asks_daemon, command, console, output_option
+from api.cli.frame import Failed, PluginName, asks_daemon, command, console, output_option
 from api.cli.output import print_data
 from api.cli.progress import wait_for
 from api.cli.wanted import read_wanted
@@ -167,7 +167,7 @@ def _plugin(data: Mapping[str, Any]) -> WasmPlugin:
 
 
 @command("scale", "wasm-reconciler scale hello 3 --wait")
-@click.argument("name")
+@click.argument("name", type=PluginName())
 @click.argument("instances", type=click.IntRange(min=0))
 @_wait
 @_timeout
@@ -184,7 +184,7 @@ _MERGE: Final = "application/merge-patch+json"
 
 
 @command("delete", "wasm-reconciler delete hello")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, type=PluginName(), required=True, metavar="NAME...")
 @asks_daemon
 def delete(client: Client, names: Sequence[str]) -> None:
     """Remove plugins: from the files that want them, and then from what runs. Requests under way finish."""
@@ -194,7 +194,7 @@ def delete(client: Client, names: Sequence[str]) -> None:
 
 
 @command("rollback", "wasm-reconciler rollback hello --wait")
-@click.argument("name")
+@click.argument("name", type=PluginName())
 @click.option(
     "--to", "revision", metavar="REVISION", help="Which; as `describe` lists them. Default: the last good one before."
 )

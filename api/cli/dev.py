@@ -1,6 +1,7 @@
 """Writing a plugin with the answer before one's eyes: `dev`."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ def dev(client: Client, source: Path, path: str, once: bool) -> None:
     work = _Work(client, source, path)
     good = work.turn()
     if once:
-        raise SystemExit(0 if good else 1)
+        sys.exit(0 if good else 1)
     changed = threading.Event()
     with Watcher(lambda _path: changed.set()) as watcher:
         watcher.watch(source.parent)
@@ -87,8 +88,10 @@ class _Work:
             return False
         took = time.monotonic() - began - built
         advice = explain(plugin)
-        out.print(f"[green]built[/] in {built:.2f} s, [{'green' if advice.ready else 'red'}]"
-                  f"{'loaded' if advice.ready else 'not loaded'}[/] in {took * 1000:.0f} ms")
+        out.print(
+            f"[green]built[/] in {built:.2f} s, [{'green' if advice.ready else 'red'}]"
+            f"{'loaded' if advice.ready else 'not loaded'}[/] in {took * 1000:.0f} ms"
+        )
         if not advice.ready:
             out.print(escape(advice.paragraph), soft_wrap=True)
             out.print(f"[bold]Next:[/] {escape(advice.next)}", soft_wrap=True)
@@ -112,7 +115,7 @@ class _Work:
             live = self._client.ask("POST", self._client.plugins_path(), self._plugin.to_dict())
         generation = live["metadata"]["generation"]
         deadline = time.monotonic() + RELOAD_SECONDS
-        # A source that is its own module may have been loaded before we looked, so its revision may not change any more.
+        # A source that is its own module may have been loaded before we looked: then its revision does not change.
         patience = time.monotonic() + 2.0
         while time.monotonic() < deadline:
             live = self._client.plugin(self._plugin.name)

@@ -64,7 +64,10 @@ def doctor(client: Client, output: str) -> None:
             line = f"{_MARKS[finding.verdict]} {finding.about}: {escape(finding.text)}{advice}"
             out.print(line, soft_wrap=True)
     else:
-        print_data([{"verdict": str(f.verdict), "about": f.about, "text": f.text, "advice": f.advice} for f in findings], output)
+        print_data(
+            [{"verdict": str(f.verdict), "about": f.about, "text": f.text, "advice": f.advice} for f in findings],
+            output,
+        )
     sys.exit(1 if any(finding.verdict is Verdict.BAD for finding in findings) else 0)
 
 

@@ -1,5 +1,6 @@
 """What commands share: the options about the daemon and the output, examples in the help, how errors end."""
 
+import os
 import ssl
 import sys
 from collections.abc import Callable, Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 
 from api.client import DEFAULT_SERVER, Client, ClientError
@@ -55,6 +57,22 @@ def command(name: str, *examples: str, **attributes: Any) -> Callable[[Callable[
         return click.command(name, cls=Command, examples=examples, **attributes)(function)
 
     return make
+
+
+class PluginName(click.ParamType[str]):
+    """The name of a plugin, which the shell completes with the daemon's plugins."""
+
+    name = "name"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names that begin so; none where no daemon answers."""
+        server = ctx.params.get("server") or os.environ.get(f"{PREFIX}_SERVER") or DEFAULT_SERVER
+        try:
+            items = Client(server, os.environ.get(f"{PREFIX}_TOKEN", "")).plugins()["items"]
+        except ClientError:
+            return []
+        names = [item["metadata"]["name"] for item in items]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def asks_daemon(function: F) -> F:

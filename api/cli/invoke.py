@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, Final
 import click
 from rich.markup import escape
 
-from api.cli.frame import Failed, asks_daemon, command, console, output_option, read_input
+from api.cli.frame import Failed, PluginName, asks_daemon, command, console, output_option, read_input
 from api.client import Answer, Client, exchange
 
 _COLOURS: Final = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red"}
@@ -44,11 +45,12 @@ def invoke(
         given.append(("x-request-id", request_id))
     called = call(client, route, path, method or ("POST" if data is not None else "GET"), given, body)
     if body_only:
-        click.get_binary_stream("stdout").write(called.answer.body)
+        sys.stdout.buffer.write(called.answer.body)
+        sys.stdout.buffer.flush()
     else:
         show_call(called)
     if called.answer.status >= 400:
-        raise SystemExit(1)
+        sys.exit(1)
 
 
 class Called:
@@ -60,13 +62,12 @@ class Called:
         self.lines = lines
 
 
-def call(
-    client: Client, route: str, path: str, method: str, headers: list[tuple[str, str]], body: bytes
-) -> Called:
+def call(client: Client, route: str, path: str, method: str, headers: list[tuple[str, str]], body: bytes) -> Called:
     """One request by the path /invoke/ROUTE. `headers` hold the request id. Raises ClientError."""
     target = f"/invoke/{urllib.parse.quote(route, safe='')}{path if path.startswith('/') else f'/{path}'}"
+    address = data_plane(client)
     began = time.perf_counter()
-    answer = exchange(data_plane(client), method, target, headers, body)
+    answer = exchange(address, method, target, headers, body)
     seconds = time.perf_counter() - began
     request_id = next(value for name, value in headers if name.lower() == "x-request-id")
     lines = client.get(f"/logs?request_id={urllib.parse.quote(request_id, safe='')}")["items"]
@@ -97,7 +98,7 @@ def show_call(called: Called) -> None:
 
 
 @command("logs", "wasm-reconciler logs", "wasm-reconciler logs hello --tail 20", "wasm-reconciler logs -o json")
-@click.argument("name", required=False)
+@click.argument("name", type=PluginName(), required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on: print lines as they come.")
 @click.option("--tail", type=click.IntRange(min=0), default=100, show_default=True, help="How many of the last lines.")
 @click.option("--request-id", default="", help="Lines of one request only.")

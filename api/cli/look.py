@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from api.advice import explain as advise
 from api.advice import owner_of
-from api.cli.frame import asks_daemon, command, console, output_option
+from api.cli.frame import PluginName, asks_daemon, command, console, output_option
 from api.cli.output import EVENT_COLUMNS, PLUGIN_COLUMNS, event_row, plugin_row, print_data, print_rows
 from api.client import Client
 
@@ -18,7 +18,7 @@ Object = Mapping[str, Any]
 
 
 @command("get", "wasm-reconciler get", "wasm-reconciler get hello -o yaml", "wasm-reconciler get -o name")
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.argument("names", nargs=-1, type=PluginName(), metavar="[NAME...]")
 @output_option("json", "yaml", "name")
 @asks_daemon
 def get(client: Client, names: tuple[str, ...], output: str) -> None:
@@ -33,6 +33,8 @@ def get(client: Client, names: tuple[str, ...], output: str) -> None:
         for item in items:
             click.echo(item["metadata"]["name"])
     elif output != "table":
+        for item in items:
+            item["metadata"].pop("managedFields", None)  # as kubectl does: nobody reads it
         print_data(data, output)
     elif items:
         print_rows(PLUGIN_COLUMNS, [plugin_row(item) for item in items])
@@ -41,7 +43,7 @@ def get(client: Client, names: tuple[str, ...], output: str) -> None:
 
 
 @command("describe", "wasm-reconciler describe hello")
-@click.argument("name")
+@click.argument("name", type=PluginName())
 @asks_daemon
 def describe(client: Client, name: str) -> None:
     """Show all about one plugin: conditions, revisions, events, and the file and line that ask for it."""
@@ -100,7 +102,7 @@ def _revision_row(entry: Object) -> list[str]:
 
 
 @command("explain", "wasm-reconciler explain hello")
-@click.argument("name")
+@click.argument("name", type=PluginName())
 @asks_daemon
 def explain(client: Client, name: str) -> None:
     """Say in one paragraph how a plugin stands, why, and what to do next. Exits with 1 where it is not ready."""
@@ -113,7 +115,7 @@ def explain(client: Client, name: str) -> None:
 
 
 @command("events", "wasm-reconciler events", "wasm-reconciler events hello -o json")
-@click.argument("name", required=False)
+@click.argument("name", type=PluginName(), required=False)
 @click.option("-w", "--watch", is_flag=True, help="Go on: print events as they come.")
 @output_option("json", "yaml")
 @asks_daemon

@@ -26,7 +26,10 @@ def new(language: str, name: str) -> None:
     source = write_skeleton(language, directory)
     out = console()
     out.print(f"{source} and {directory / 'plugin.yaml'} are there. Next:", soft_wrap=True)
-    out.print("  wasm-reconciler serve --specs specs --module-root .   # in another terminal, if no daemon runs", soft_wrap=True)
+    out.print(
+        "  wasm-reconciler serve --specs specs --module-root .   # in another terminal, if no daemon runs",
+        soft_wrap=True,
+    )
     if language == "assemblyscript":
         out.print(f"  npm install --prefix {directory}", soft_wrap=True)
     out.print(f"  wasm-reconciler dev {source}   # build it, run it, and again whenever you save it", soft_wrap=True)

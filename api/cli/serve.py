@@ -11,6 +11,7 @@ import click
 from api import daemon, logs
 from api.cli.frame import DIRECTORY, FILE, PREFIX, command
 from api.settings import Address, LogFormat, LogLevel, ServeSettings
+from specs.model import parse_seconds
 
 
 class _AddressType(click.ParamType[Address]):
@@ -24,6 +25,19 @@ class _AddressType(click.ParamType[Address]):
             return value
         try:
             return Address.parse(value)
+        except ValueError as ex:
+            self.fail(str(ex), param, ctx)
+
+
+class _SecondsType(click.ParamType[float]):
+    """A duration, as spec files have them."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds, or a usage error that says what a duration looks like."""
+        try:
+            return parse_seconds(value)
         except ValueError as ex:
             self.fail(str(ex), param, ctx)
 
@@ -78,6 +92,14 @@ def _option(flag: str, **attributes: Any) -> Callable[[Callable[..., Any]], Call
 @_option("--tls-key", type=FILE, metavar="FILE", help="Its key.")
 @_option("--client-ca", type=FILE, metavar="FILE", help="Authorities that every client's certificate must be from.")
 @_option("--metrics-open", is_flag=True, help="Let /metrics be read without a token.")
+@_option("--traces", is_flag=True, help="Send traces, to where OTEL_EXPORTER_OTLP_ENDPOINT says; needs the extra [otel].")
+@_option(
+    "--drain-timeout",
+    type=_SecondsType(),
+    default="15s",
+    metavar="DURATION",
+    help="How long requests may go on after SIGTERM.",
+)
 @_option("--log-level", type=click.Choice(LogLevel, case_sensitive=False), default="info", help="What is logged.")
 @_option("--log-format", type=click.Choice(LogFormat, case_sensitive=False), default="text", help="How it is logged.")
 def serve(**flags: Any) -> None:

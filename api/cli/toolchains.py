@@ -45,7 +45,9 @@ def build(source: Path) -> Path:
         return module
     recipe = _RECIPES.get(source.suffix)
     if recipe is None:
-        raise BuildFailed(f"{source}: it is not known how to build {source.suffix}; there is {', '.join(sorted(_RECIPES))}")
+        raise BuildFailed(
+            f"{source}: it is not known how to build {source.suffix}; there is {', '.join(sorted(_RECIPES))}"
+        )
     part = module.with_name(f".{module.name}.part.wasm")
     chosen = recipe(source, part)
     try:
@@ -58,7 +60,9 @@ def build(source: Path) -> Path:
             env={**os.environ, **chosen.environment},
         )
         if done.returncode:
-            raise BuildFailed((done.stderr + done.stdout).strip() or f"{chosen.command[0]} ended with {done.returncode}")
+            raise BuildFailed(
+                (done.stderr + done.stdout).strip() or f"{chosen.command[0]} ended with {done.returncode}"
+            )
         part.replace(module)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BuildFailed(f"{' '.join(chosen.command)}: {error}") from error
@@ -94,12 +98,18 @@ def _rust(source: Path, module: Path) -> Build:
     rustc = _tool("RUSTC", "rustc", "install Rust")
     for target in ("wasm32-wasip1", "wasm32-wasi"):
         asked = subprocess.run(
-            [rustc, "--print", "target-libdir", "--target", target], check=False, capture_output=True, text=True, timeout=30
+            [rustc, "--print", "target-libdir", "--target", target],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=30,
         )
         if asked.returncode == 0 and Path(asked.stdout.strip()).is_dir():
             flags = ("--edition", "2021", "--target", target, "-C", "opt-level=s", "-C", "strip=symbols")
             return Build((rustc, *flags, "-o", str(module), str(source)), {})
-    raise BuildFailed(f"{rustc} cannot build for WASI; run: rustup target add wasm32-wasip1 (or set RUSTC to one that can)")
+    raise BuildFailed(
+        f"{rustc} cannot build for WASI; run: rustup target add wasm32-wasip1 (or set RUSTC to one that can)"
+    )
 
 
 def _assemblyscript(source: Path, module: Path) -> Build:

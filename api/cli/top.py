@@ -1,7 +1,7 @@
 """What happens now, at a glance: `top`."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -25,16 +25,24 @@ Object = Mapping[str, Any]
 @asks_daemon
 def top(client: Client, times: int | None, every: float) -> None:
     """Show requests, latency, instances and queues of every plugin, live. End it with Ctrl-C."""
-    out, before = console(), _scrape(client)
+    out, screens = console(), _screens(client, times, every)
     if not out.is_terminal:
         out = Console(highlight=False, width=160)
-    looks = 0
-    with Live(console=out, auto_refresh=False, transient=False) as live:
-        while times is None or looks < times:
-            time.sleep(every)
-            after = _scrape(client)
-            live.update(_screen(client, before, after), refresh=True)
-            before, looks = after, looks + 1
+        for screen in screens:
+            out.print(screen)
+        return
+    with Live(console=out, auto_refresh=False) as live:
+        for screen in screens:
+            live.update(screen, refresh=True)
+
+
+def _screens(client: Client, times: int | None, every: float) -> Iterator[Group]:
+    before = _scrape(client)
+    while times is None or times > 0:
+        time.sleep(every)
+        after = _scrape(client)
+        yield _screen(client, before, after)
+        before, times = after, None if times is None else times - 1
 
 
 def _scrape(client: Client) -> Scrape:

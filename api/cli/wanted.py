@@ -14,7 +14,7 @@ _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
 def read_wanted(sources: Iterable[str]) -> dict[str, WasmPlugin]:
-    """The plugins that files, directories and standard input (`-`) describe, by name. Raises Failed with all problems."""
+    """The plugins that files, directories and `-` (standard input) describe, by name. Raises Failed."""
     problems: list[Problem] = []
     found: dict[str, tuple[WasmPlugin, str]] = {}
     for file, documents, wrong in _documents(sources):

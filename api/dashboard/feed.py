@@ -248,7 +248,7 @@ class Feed:
         changes: dict[str, Any] = {}
         told, pools = self._told, self._watched.pools
         present = {name: pools_data(pools.observe(name)) for name in pools.plugins()}
-        changed = {name: data for name, data in present.items() if told.pools.get(name) != data}
+        changed: dict[str, Any] = {name: data for name, data in present.items() if told.pools.get(name) != data}
         changed |= dict.fromkeys(told.pools.keys() - present.keys())
         if changed:
             _merge(told.pools, changed)

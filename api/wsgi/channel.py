@@ -62,7 +62,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     begun = 0.0
     """When the first byte of the request that is being read came, by the monotonic clock."""
     lingers_until: float | None = None
-    """When a connection that was ended from our side is closed for good, by the monotonic clock; None while it lives."""
+    """When a connection that we ended is closed for good, by the monotonic clock; None while it lives."""
+    close_when_flushed: bool  # waitress' own
     _checked = 0
 
     @property
@@ -101,7 +102,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
 
     def handle_write(self) -> None:
         """Send; once the last answer is out, say that there will be no more."""
-        ending = self.close_when_flushed
+        ending = bool(self.close_when_flushed)
         self.close_when_flushed = False
         super().handle_write()
         if ending and self.socket is not None:

@@ -5,9 +5,11 @@ a proxy, one of them could hide another request from the proxy's checks.
 """
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from waitress.parser import HTTPRequestParser, ParsingError
+
+from api.wsgi.chunks import StrictChunks
 
 _TRANSFER_ENCODING: Final = re.compile(rb"^transfer-encoding[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.I | re.M)
 _FOLDED: Final = re.compile(rb"\r?\n[ \t]")
@@ -15,6 +17,8 @@ _FOLDED: Final = re.compile(rb"\r?\n[ \t]")
 
 class StrictParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
     """Waitress' parser with less patience."""
+
+    body_rcv: Any  # waitress' own
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parse a request's head. Raises ParsingError, which is answered 400 and ends the connection."""
@@ -31,6 +35,8 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no 
             raise ParsingError("this server speaks HTTP/1.1")
         if encodings and (self.version == "1.0" or "CONTENT_LENGTH" in self.headers):
             raise ParsingError("Transfer-Encoding with a Content-Length, or in HTTP/1.0")
+        if self.chunked:
+            self.body_rcv = StrictChunks(self.body_rcv.getbuf())
         if self.proxy_netloc:  # RFC 9112, 3.2.2: the target's host counts, not the header
             self.headers["HOST"] = self.proxy_netloc
         host = self.headers.get("HOST")

@@ -74,7 +74,7 @@ class CompiledModule:
 
     __slots__ = ("component", "digest", "memories", "metered", "module", "shape")
 
-    def __init__(  # noqa: PLR0913, PLR0917 - two forms of machine code, and what is known of it
+    def __init__(
         self,
         module: wasmtime.Module | None,
         shape: ModuleShape,

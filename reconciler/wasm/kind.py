@@ -106,12 +106,14 @@ class CallContext:
     """What the host knows of one call.
 
     `deadline` is in monotonic seconds. `chain` names the calls that led here, the outermost first: an opaque
-    value that the pool host hands back in `GuestServices.invoke`.
+    value that the pool host hands back in `GuestServices.invoke`. `trace` is the traceparent of the call where it is
+    traced.
     """
 
     deadline: float
     chain: object | None = None
     request_id: str = ""
+    trace: str = ""
 
 
 class GuestServices(Protocol):
@@ -134,7 +136,9 @@ class Instance(Protocol):
     every call. Whoever owns an idle instance then calls `tick` about that often.
     """
 
-    tick_period: float | None
+    @property
+    def tick_period(self) -> float | None:
+        """Seconds between ticks, while the guest wants any."""
 
     def tick(self, call: CallContext) -> None:
         """Let the guest do its timer work (and look at its queues). Raises GuestFailed."""
@@ -149,7 +153,9 @@ class Instance(Protocol):
 class PreparedGuest(Protocol):
     """A module linked for one InstanceSpec. Instances may be started from several threads at once."""
 
-    info: GuestInfo
+    @property
+    def info(self) -> GuestInfo:
+        """What is known of the module; `route_id` may become known with the first instance."""
 
     def start(self) -> Instance:
         """Instantiate, run the guest's start and configure within `start_timeout`. Raises GuestFailed."""

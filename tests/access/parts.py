@@ -97,7 +97,10 @@ def everything(connection: socket.socket) -> bytes:
 
 
 def answer(connection: socket.socket) -> Answer:
-    head, _, body = everything(connection).partition(b"\r\n\r\n")
+    found = everything(connection)
+    if not found:
+        raise ConnectionError("there was no answer")
+    head, _, body = found.partition(b"\r\n\r\n")
     status, *lines = head.decode().split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     return Answer(int(status.split()[1]), headers, body)
@@ -139,7 +142,7 @@ class Authority:
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, life: timedelta = timedelta(hours=1), to: str = "") -> tuple[Path, Path]:
-        """A certificate for that common name, good for a server on localhost and for a client: its file and its key's."""
+        """A certificate for that name, good for a server on localhost and for a client: its file and its key's."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])

@@ -1,5 +1,6 @@
 """Slow, half-open and lying clients of the admin port: others are answered, and nothing slips in behind a request."""
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -32,10 +33,10 @@ def send(port: Port, *pieces: bytes) -> bytes:
 
 
 def status_lines(answer: bytes) -> list[int]:
-    return [int(part[1:4]) for part in answer.split(b"HTTP/1.1") if part[:1] == b" "]
+    return [int(code) for code in re.findall(rb"HTTP/1\.[01] (\d{3}) ", answer)]
 
 
-# --- slow --------------------------------------------------------------------------------------------------------------
+# --- slow ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_out_of_band_data_does_not_make_the_loop_spin(port: Port) -> None:
 def test_bodies_of_many_clients_are_bounded_together(world: World, tmp_path: Path) -> None:
     bounds = Bounds(4, all_body_bytes=2**20, request_seconds=20.0)
     with admin_port(world, tmp_path, bounds=bounds) as port, ExitStack() as stack:
-        head = request("POST", "/wasm/uninstall", host="localhost", content_length=str(2**20))
+        head = f"POST /wasm/uninstall HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2**20}\r\n\r\n".encode()
         cut = 0
         for _ in range(5):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", port.number), timeout=0.5))
@@ -196,6 +197,12 @@ def smuggler(*headers: str, version: str = "1.1", body: bytes = b"0\r\n\r\n") ->
         smuggler("Transfer-Encoding: chunked", body=b"1\r\nZZ0\r\n\r\n"),
         smuggler("Transfer-Encoding: chunked", body=b"\r\n0\r\n\r\n"),
         smuggler("Transfer-Encoding: chunked", body=b"1\nZ\n0\n\n"),
+        smuggler("Transfer-Encoding: chunked", body=b"0\n\r\n\r\n"),
+        smuggler("Transfer-Encoding: chunked", body=b"0\r\nX: y\n\r\n"),
+        smuggler("Transfer-Encoding: chunked", body=b"000000000\r\n\r\n"),
+        smuggler("Transfer-Encoding: chunked", body=b"0;a\x00\r\n\r\n"),
+        smuggler("Transfer-Encoding: chunked", body=b"0;" + b"a" * 5000 + b"\r\n\r\n"),
+        smuggler("Transfer-Encoding: chunked", body=b"0\r\n" + b"X: y\r\n" * 40 + b"\r\n"),
         b"POST /livez\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n",
         b"POST /livez HTTP/1.1\r\nConnection: keep-alive\r\n\r\n",
         b"POST  /livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -214,6 +221,18 @@ def test_a_request_whose_end_can_be_misread_is_refused_and_nothing_behind_it_is_
 def test_what_follows_a_whole_request_is_the_next_request(port: Port, world: World) -> None:
     chunked = smuggler("Transfer-Encoding: chunked", body=b"3\r\nabc\r\n0\r\n\r\n")
     assert status_lines(send(port, chunked, HIDDEN)) == [405, 202]
+    assert world.files.names == []
+
+
+def test_a_chunked_body_may_come_in_any_pieces(port: Port, world: World) -> None:
+    body = b'6;x=y\r\n{"name\r\n8\r\n": "a"}\n\r\n0\r\nTrailer: t\r\n\r\n'
+    head = b"POST /wasm/uninstall HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port.number), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in head + body:
+            connection.send(bytes([byte]))
+        connection.sendall(READ)
+        assert status_lines(everything(connection)) == [202, 200]
     assert world.files.names == []
 
 

@@ -26,10 +26,10 @@ def admin_files(pair: tuple[Path, Path]) -> dict[str, Path]:
     return {"admin_tls_cert": pair[0], "admin_tls_key": pair[1]}
 
 
-def connect(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+def connect(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
     plain = socket.create_connection(("127.0.0.1", port), timeout=10)
     try:
-        return context.wrap_socket(plain, server_hostname="localhost")
+        return context.wrap_socket(plain, server_hostname="localhost", session=session)
     except OSError:
         plain.close()
         raise
@@ -196,7 +196,7 @@ def test_the_data_plane_takes_only_clients_of_its_authority(
     assert ask(port, authority.client(authority.issue("client"))).status < 500
     expired = authority.issue("late", timedelta(hours=-1))
     for shown in (None, stranger.issue("client2"), expired):
-        with pytest.raises((ssl.SSLError, ConnectionError, AssertionError, ValueError, IndexError)):
+        with pytest.raises(OSError):
             ask(port, authority.client(shown))
 
 
@@ -207,18 +207,15 @@ def test_an_authority_that_was_replaced_counts_no_more(
     client = authority.client(clients.issue("client"))
     port = ports.start("data", TlsFiles(*pair, clients.file, client_required=True))
     with connect(port, client) as connection:
-        session = connection.session
         connection.sendall(request("GET", "/echo", host="localhost"))
         assert answer(connection).status < 500
+        session = connection.session
     clients.file.write_bytes(authority.file.read_bytes())
-    with pytest.raises((OSError, ValueError, IndexError)):
+    with pytest.raises(OSError):
         ask(port, client)
-    plain = socket.create_connection(("127.0.0.1", port), timeout=10)
-    with pytest.raises(OSError), client.wrap_socket(plain, server_hostname="localhost", session=session) as resumed:
+    with pytest.raises(OSError), connect(port, client, session) as resumed:
         resumed.sendall(request("GET", "/echo", host="localhost"))
-        if not resumed.recv(1):
-            raise ConnectionError
-    plain.close()
+        answer(resumed)
 
 
 @pytest.fixture
@@ -258,7 +255,7 @@ def test_a_certificate_of_another_authority_or_whose_time_is_over_is_refused(
     stranger = Authority(tmp_path, "stranger")
     with admin_port(world, tmp_path, tokens=roles, admin_client_ca=authority.file, **admin_files(pair)) as port:
         for shown in (stranger.issue("ops"), authority.issue("ops", timedelta(hours=-1), to="late")):
-            with pytest.raises((OSError, ValueError, IndexError)):
+            with pytest.raises(OSError):
                 ask(port.number, authority.client(shown))
 
 

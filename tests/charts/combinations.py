@@ -6,6 +6,7 @@ from tests.charts.helm import ci, ci_names, merged
 
 APP: Final = {"sidecar": {"container": {"name": "app", "image": "app:1", "ports": [{"containerPort": 8080}]}}}
 _OCI: Final = {"from": "oci", "oci": {"reference": "ghcr.io/example/modules:1.0"}}
+_TOKENS: Final = [{"name": "ci", "role": "write", "sha256": "0" * 64}]
 _PROBE: Final = {"initialDelaySeconds": 3, "timeoutSeconds": 5}
 _SELECTED: Final = {"nodeSelector": {"kubernetes.io/os": "linux"}, "tolerations": [{"key": "a", "operator": "Exists"}]}
 
@@ -33,7 +34,12 @@ _SPECIAL: Final[dict[str, dict[str, Any]]] = {
     },
     "modules in a map from elsewhere": {"modules": {"from": "configMap", "configMap": {"name": "theirs"}}},
     "registries": {"modules": {"allowedHosts": ["10.0.0.1:5000"], "registrySecret": "login", "allowImageTags": True}},
-    "ports": {"listen": {"port": 8000, "expose": True}, "admin": {"port": 8001, "expose": True}},
+    "ports": {"listen": {"port": 8000, "expose": True}, "admin": {"port": 8001, "expose": True, "tokens": _TOKENS}},
+    "admin over TLS": {
+        "admin": {"expose": True, "existingTokensSecret": "t", "tlsSecret": "cert", "metricsOpen": True},
+        "serviceMonitor": {"enabled": True},
+    },
+    "admin over TLS inside": {"admin": {"tlsSecret": "cert"}},
     "no pause": {"preStopSeconds": 0, "drainTimeout": 0, "sidecar": {"native": False}},
     "long drain": {"preStopSeconds": 30, "drainTimeout": 600, "mode": "deployment"},
     "log": {"log": {"level": "debug", "format": "text"}},

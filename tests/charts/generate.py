@@ -41,7 +41,7 @@ def schema_text(text: str) -> str:
     schema = json.loads(text)
     own = {name: schema["$defs"][name] for name in _HAND}
     plugin = Spec.model_json_schema(by_alias=True, mode="validation")
-    defined = {name: part for name, part in plugin.pop("$defs").items()}
+    defined = plugin.pop("$defs")
     schema["$defs"] = own | {"Spec": plugin} | defined
     return json.dumps(schema, indent=2) + "\n"
 

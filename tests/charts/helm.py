@@ -35,6 +35,34 @@ def template(values: Mapping[str, Any], *, version: str = "1.37.0", chart: Path 
     return [found for found in yaml.safe_load_all(text) if found]
 
 
+def template_many(values: Mapping[str, Mapping[str, Any]], folder: Path, *, version: str) -> dict[str, list[Object]]:
+    """The objects for each of several values, by one run of helm: of a chart that has this one as often, by aliases.
+
+    `folder` is an empty directory to make that chart in.
+    """
+    aliases = {f"chart{number}": name for number, name in enumerate(values)}
+    depend(folder, *aliases)
+    given = yaml.dump({alias: values[name] for alias, name in aliases.items()})
+    text = run("template", "demo", folder, "--namespace=apps", f"--kube-version={version}", "-f", "-", stdin=given)
+    found: dict[str, list[Object]] = {name: [] for name in values}
+    for part in text.split("---\n# Source: many/charts/")[1:]:
+        body = yaml.load(part.partition("\n")[2], yaml.CSafeLoader)  # plain data; faster by far than in Python
+        if body:
+            found[aliases[part.partition("/")[0]]].append(body)
+    return found
+
+
+def depend(folder: Path, *names: str) -> None:
+    """Make a chart that has this one as a dependency, by each of the names."""
+    (folder / "charts").mkdir()
+    (folder / "charts" / "wasm-reconciler").symlink_to(CHART)
+    entry = {"name": "wasm-reconciler", "version": "0.1.0"}
+    entries = [entry | ({} if name == "wasm-reconciler" else {"alias": name}) for name in names]
+    (folder / "Chart.yaml").write_text(
+        yaml.dump({"apiVersion": "v2", "name": "many", "version": "1.0.0", "dependencies": entries})
+    )
+
+
 def ci(name: str) -> Object:
     """The values of `ci/NAME-values.yaml`."""
     found: Object = yaml.safe_load((CHART / "ci" / f"{name}-values.yaml").read_text())

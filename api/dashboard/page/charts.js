@@ -4,15 +4,17 @@ import { h, svg } from "./dom.js";
 import { clock, millis, rate } from "./format.js";
 import { SAMPLE_SECONDS } from "./model.js";
 
-const WINDOW = 240;
+const WINDOW = 240; // seconds
+const SPARK_WINDOW = 80;
 const WIDTH = 480;
 const HEIGHT = 72;
 
-export function sparkline(points, now, width = 64, height = 16) {
+export function sparkline(series, now, width = 64, height = 16) {
+  const points = series.filter((point) => point.at > now - SPARK_WINDOW);
   const top = Math.max(...points.map((point) => point.rate), 0.001);
-  const place = placing(now, top, width, height - 2);
+  const place = placing(now, top, width, height, SPARK_WINDOW);
   return svg("svg", { class: "spark", width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
-    points.some((point) => point.rate) && svg("path", { d: line(points, "rate", place, height), class: "line rate" }));
+    points.some((point) => point.rate) && svg("path", { d: line(points, "rate", place), class: "line rate" }));
 }
 
 export function requestsChart(points, now) {
@@ -45,7 +47,7 @@ function chart({ points, now, keys, area, unit, least, title, text, read }) {
     svg("line", { class: "grid", x1: 0, x2: WIDTH, y1: HEIGHT / 2, y2: HEIGHT / 2 }),
     svg("line", { class: "axis", x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 }),
     area && points.length > 0 && svg("path", { d: closed(points, area, place), class: `area ${area}` }),
-    keys.map((key) => points.some((point) => point[key]) && svg("path", { d: line(points, key, place, HEIGHT), class: `line ${key}` })),
+    keys.map((key) => points.some((point) => point[key]) && svg("path", { d: line(points, key, place), class: `line ${key}` })),
     cursor);
   const readout = h("span", { class: "readout" });
   picture.addEventListener("pointermove", (event) => {
@@ -69,9 +71,9 @@ function chart({ points, now, keys, area, unit, least, title, text, read }) {
     h("div", { class: "below" }, h("span", {}, "4 min ago"), readout, h("span", {}, "now")));
 }
 
-function placing(now, top, width, height) {
+function placing(now, top, width, height, seconds = WINDOW) {
   return (at, value) => [
-    Math.max(0, Math.min(width, ((at - (now - WINDOW)) / WINDOW) * width)),
+    Math.max(0, Math.min(width, ((at - (now - seconds)) / seconds) * width)),
     height - Math.min(1, value / top) * (height - 2) - 1,
   ];
 }

@@ -18,12 +18,14 @@ export function clock(seconds) {
   return new Date(seconds * 1000).toLocaleTimeString([], { hourCycle: "h23" });
 }
 
-export function ago(seconds, now) {
-  const age = Math.max(0, now - seconds);
-  if (age < 60) return `${Math.floor(age)} s ago`;
-  if (age < 3600) return `${Math.floor(age / 60)} min ago`;
-  return age < 86400 ? `${Math.floor(age / 3600)} h ago` : `${Math.floor(age / 86400)} d ago`;
+export function age(seconds, now) {
+  const passed = Math.max(0, now - seconds);
+  if (passed < 60) return `${Math.floor(passed)} s`;
+  if (passed < 3600) return `${Math.floor(passed / 60)} min`;
+  return passed < 86400 ? `${Math.floor(passed / 3600)} h` : `${Math.floor(passed / 86400)} d`;
 }
+
+export const ago = (seconds, now) => `${age(seconds, now)} ago`;
 
 export const epoch = (text) => Date.parse(text) / 1000;
 

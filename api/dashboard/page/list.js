@@ -6,8 +6,8 @@ import { sparkline } from "./charts.js";
 import { count, millis, percent, rate } from "./format.js";
 import { health } from "./model.js";
 
-const KINDS = ["all", "failing", "working", "busy"];
-const WORDS = { all: "All", failing: "Failing", working: "Working", busy: "Busy" };
+const KINDS = ["all", "failing", "working", "active"];
+const WORDS = { all: "All", failing: "Failing", working: "Working", active: "Active" };
 
 export class PluginList {
   constructor(model) {
@@ -36,16 +36,19 @@ export class PluginList {
   }
 
   matches(name, plugin, state) {
-    if (this.kind === "busy" && !drawn(plugin, this.model.pools.get(name)).busy && !this.model.latest(name).rate) return false;
-    if (this.kind !== "all" && this.kind !== "busy" && state.word !== this.kind) return false;
+    if (this.kind === "active" ? !this.active(name, plugin) : this.kind !== "all" && state.word !== this.kind) return false;
     if (!this.text) return true;
     const labels = Object.entries(plugin.labels).map(([key, value]) => `${key}=${value}`);
     return [name, plugin.route, state.word, state.reason, plugin.owner.file, ...labels].some((word) => word.toLowerCase().includes(this.text));
   }
 
+  active(name, plugin) {
+    return this.model.latest(name).rate > 0 || drawn(plugin, this.model.pools.get(name)).busy > 0;
+  }
+
   update() {
     const { model } = this;
-    const counts = { all: 0, failing: 0, working: 0, busy: 0 };
+    const counts = { all: 0, failing: 0, working: 0, active: 0 };
     const failing = [];
     const others = [];
     for (const group of model.groups()) {
@@ -55,7 +58,7 @@ export class PluginList {
         const state = health(plugin);
         counts.all += 1;
         if (state.word in counts) counts[state.word] += 1;
-        if (drawn(plugin, model.pools.get(name)).busy || model.latest(name).rate) counts.busy += 1;
+        if (this.active(name, plugin)) counts.active += 1;
         if (!this.matches(name, plugin, state)) return;
         const row = this.row(name);
         row.update(plugin, state, group, group.shares.of[place]);
@@ -70,7 +73,6 @@ export class PluginList {
     const none = failing.length + others.length === 0;
     toggle(byId("empty"), !none);
     say(byId("empty"), !model.filled ? "Waiting for the daemon." : model.plugins.size ? "No plugin matches." : "No plugins are desired. Put a spec file into a source and it shows up here.");
-    if (!byId("legend").childElementCount) return;
     toggle(byId("legend"), model.plugins.size === 0);
   }
 
@@ -97,8 +99,9 @@ export class PluginList {
     }
   }
 
-  // Arrow keys (and j, k) go from row to row.
+  // Arrow keys (and j, k) go from row to row, the right one into what is open.
   move(event) {
+    if (event.key === "ArrowRight" && !byId("detail").hidden) byId("detail").focus();
     const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[event.key];
     if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
     const links = [...byId("rows").querySelectorAll("a")];
@@ -142,6 +145,7 @@ class Row {
     redrawn(this.cells, found, () => [cells(found), h("span", { class: "of" }, `${found.idle + found.busy}/${plugin.instances}`)]);
     const now = model.latest(name);
     say(this.rate, `${rate(now.rate)}/s`);
+    this.rate.classList.toggle("zero", !now.rate);
     say(this.p99, millis(now.p99));
     const last = model.traffic[model.traffic.length - 1]?.at ?? 0;
     redrawn(this.spark, [last, model.requests(name)], () => [sparkline(model.series(name), model.now())]);

@@ -111,10 +111,11 @@ function unreadable({ source, error }) {
 function brokenFile({ source, file }) {
   return h("article", { class: "problem" },
     h("h2", {}, "Broken file ", h("code", {}, file.path)),
-    file.problems.map((problem) => [
-      h("p", {}, problem.line > 0 && h("span", { class: "place" }, `line ${problem.line}, column ${problem.column}`), problem.field && h("code", {}, problem.field), h("span", {}, problem.message)),
-      problem.excerpt.length > 0 && excerpt(problem),
-    ]),
+    file.problems.map((problem) => h("div", { class: "flaw" },
+      h("div", {},
+        h("p", { class: "place" }, problem.line > 0 && h("b", {}, `line ${problem.line}, column ${problem.column}`), problem.field && h("span", {}, problem.field)),
+        h("p", {}, problem.message)),
+      problem.excerpt.length > 0 && excerpt(problem))),
     h("p", { class: "then" }, `In ${source.path}. ${file.lastGood ? "The last good content stays in force." : "Nothing of it is in force."}`));
 }
 

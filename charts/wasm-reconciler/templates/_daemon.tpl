@@ -65,6 +65,12 @@ volumeMounts:
   {{- if include "wasm-reconciler.hasStores" . }}
   - {name: wasm-reconciler-stores, mountPath: /stores, readOnly: true}
   {{- end }}
+  {{- if include "wasm-reconciler.hasTokens" . }}
+  - {name: wasm-reconciler-tokens, mountPath: /tokens, readOnly: true}
+  {{- end }}
+  {{- if .Values.admin.tlsSecret }}
+  - {name: wasm-reconciler-admin-tls, mountPath: /admin-tls, readOnly: true}
+  {{- end }}
   {{- if ne .Values.modules.from "none" }}
   - name: wasm-reconciler-modules
     mountPath: /modules
@@ -101,6 +107,24 @@ volumeMounts:
 {{- if include "wasm-reconciler.hasStores" . }}
 - --stores=/stores/stores.yaml
 {{- end }}
+{{- if include "wasm-reconciler.hasTokens" . }}
+- --tokens=/tokens/tokens.yaml
+{{- end }}
+{{- if .Values.admin.tlsSecret }}
+- --admin-tls-cert=/admin-tls/tls.crt
+- --admin-tls-key=/admin-tls/tls.key
+{{- else if .Values.admin.expose }}
+- --admin-insecure
+{{- end }}
+{{- if .Values.admin.expose }}
+{{- $service := include "wasm-reconciler.fullname" . }}
+{{- range list "" (printf ".%s" .Release.Namespace) (printf ".%s.svc" .Release.Namespace) }}
+- --admin-host={{ $service }}{{ . }}
+{{- end }}
+{{- end }}
+{{- if .Values.admin.metricsOpen }}
+- --metrics-open
+{{- end }}
 {{- range .Values.modules.allowedHosts }}
 - --module-hosts={{ . }}
 {{- end }}
@@ -125,9 +149,9 @@ volumeMounts:
 {{- define "wasm-reconciler.probe" -}}
 {{- $root := index . 0 -}}
 {{- if $root.Values.admin.expose -}}
-httpGet: {path: {{ index . 1 }}, port: {{ $root.Values.admin.port }}}
+httpGet: {path: {{ index . 1 }}, port: {{ $root.Values.admin.port }}, scheme: {{ ternary "HTTPS" "HTTP" (not (empty $root.Values.admin.tlsSecret)) }}}
 {{- else -}}
-exec: {command: [probe, "http://127.0.0.1:{{ $root.Values.admin.port }}{{ index . 1 }}"]}
+exec: {command: [probe, "http{{ if $root.Values.admin.tlsSecret }}s{{ end }}://127.0.0.1:{{ $root.Values.admin.port }}{{ index . 1 }}"]}
 {{- end }}
 {{ toYaml (index . 2) }}
 {{- end }}
@@ -175,6 +199,14 @@ volumeMounts:
 {{- if include "wasm-reconciler.hasStores" . }}
 - name: wasm-reconciler-stores
   secret: {secretName: {{ include "wasm-reconciler.storesName" . }}, defaultMode: 288}
+{{- end }}
+{{- if include "wasm-reconciler.hasTokens" . }}
+- name: wasm-reconciler-tokens
+  secret: {secretName: {{ include "wasm-reconciler.tokensName" . }}, defaultMode: 288}
+{{- end }}
+{{- with .Values.admin.tlsSecret }}
+- name: wasm-reconciler-admin-tls
+  secret: {secretName: {{ . }}, defaultMode: 288}
 {{- end }}
 {{- with .Values.modules.registrySecret }}
 - name: wasm-reconciler-registry

@@ -82,6 +82,14 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- default (printf "%s-stores" (include "wasm-reconciler.fullname" .)) .Values.existingStoresSecret }}
 {{- end }}
 
+{{- define "wasm-reconciler.hasTokens" -}}
+{{- if or .Values.admin.tokens .Values.admin.existingTokensSecret }}true{{ end }}
+{{- end }}
+
+{{- define "wasm-reconciler.tokensName" -}}
+{{- default (printf "%s-tokens" (include "wasm-reconciler.fullname" .)) .Values.admin.existingTokensSecret }}
+{{- end }}
+
 {{- define "wasm-reconciler.modulesName" -}}
 {{- default (printf "%s-modules" (include "wasm-reconciler.fullname" .)) .Values.modules.configMap.name }}
 {{- end }}

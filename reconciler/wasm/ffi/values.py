@@ -67,7 +67,10 @@ class Own(NamedTuple):
 
 
 class Foreign(NamedTuple):
-    """A resource of the engine, such as a stream, that is handed on: the address of a wasmtime_component_resource_any_t."""
+    """A resource of the engine, such as a stream, that is handed on.
+
+    `address` is that of a wasmtime_component_resource_any_t.
+    """
 
     address: int
 
@@ -102,7 +105,7 @@ class Values:
 
     # ---- from the guest
 
-    def decoder(self, kind: Any) -> Decoder:  # noqa: C901, PLR0912 - one branch for each kind of type
+    def decoder(self, kind: Any) -> Decoder:  # noqa: C901 - one branch for each kind of type
         """The decoder of a type. Raises UnknownType."""
         if type(kind) in _KIND_NUMBERS:
             bits = {model.U8: 8, model.U16: 16, model.U32: 32, model.U64: 64, model.Bool: 8}[type(kind)]
@@ -120,17 +123,20 @@ class Values:
         if isinstance(kind, model.RecordType):
             return _record_decoder([self.decoder(field) for _, field in kind.fields])
         if isinstance(kind, model.VariantType):
-            return _variant_decoder({name: case and self.decoder(case) for name, case in kind.cases})
+            return _variant_decoder({name: self._maybe_decoder(case) for name, case in kind.cases})
         if isinstance(kind, model.EnumType):
             return lambda _context, raw: _text(raw)
         if isinstance(kind, model.OptionType):
             inner = self.decoder(kind.payload)
             return lambda context, raw: _boxed(context, _VALUE.unpack(raw)[1], inner)
         if isinstance(kind, model.ResultType):
-            return _result_decoder(kind.ok and self.decoder(kind.ok), kind.err and self.decoder(kind.err))
+            return _result_decoder(self._maybe_decoder(kind.ok), self._maybe_decoder(kind.err))
         if isinstance(kind, model.OwnType | model.BorrowType):
             return self._resource
         raise UnknownType(type(kind).__name__)
+
+    def _maybe_decoder(self, kind: Any) -> Decoder | None:
+        return None if kind is None else self.decoder(kind)
 
     def _list_decoder(self, kind: model.ListType) -> Decoder:
         if isinstance(kind.element, model.U8):
@@ -176,19 +182,22 @@ class Values:
         if isinstance(kind, model.TupleType):
             return self._tuple_encoder([self.encoder(element) for element in kind.elements])
         if isinstance(kind, model.VariantType):
-            return self._variant_encoder({name: case and self.encoder(case) for name, case in kind.cases})
+            return self._variant_encoder({name: self._maybe_encoder(case) for name, case in kind.cases})
         if isinstance(kind, model.EnumType):
             return lambda _context, value: _VALUE.pack(_ENUM, *self._text(value), 0)
         if isinstance(kind, model.OptionType):
             inner = self.encoder(kind.payload)
             return lambda context, value: _VALUE.pack(_OPTION, self._box(context, value, inner), 0, 0)
         if isinstance(kind, model.ResultType):
-            return self._result_encoder(kind.ok and self.encoder(kind.ok), kind.err and self.encoder(kind.err))
+            return self._result_encoder(self._maybe_encoder(kind.ok), self._maybe_encoder(kind.err))
         if isinstance(kind, model.RecordType):
             return self._record_encoder([(name, self.encoder(field)) for name, field in kind.fields])
         if isinstance(kind, model.OwnType):
             return self.own
         raise UnknownType(type(kind).__name__)
+
+    def _maybe_encoder(self, kind: Any) -> Encoder | None:
+        return None if kind is None else self.encoder(kind)
 
     def _text(self, value: str) -> tuple[int, int]:
         data = value.encode("utf-8", "replace")

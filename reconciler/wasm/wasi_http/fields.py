@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from reconciler.wasm.kind import Headers
 from reconciler.wasm.ffi.components import GuestRefused
 from reconciler.wasm.ffi.values import Own
+from reconciler.wasm.kind import Headers
 from reconciler.wasm.wasi_http.run import Resource, Run
 
 FORBIDDEN: Final = frozenset(

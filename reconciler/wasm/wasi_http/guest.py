@@ -4,7 +4,6 @@ import threading
 import time
 from typing import Final
 
-import wasmtime
 import wasmtime.component as model
 
 from reconciler.core.addresses import HostPolicy

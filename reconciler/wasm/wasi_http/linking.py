@@ -88,7 +88,7 @@ class Linked:
         self,
         place: model.LinkerInstance,
         interface: str,
-        wanted: Mapping[str, model.ComponentExtern],
+        wanted: Mapping[str, Any],
         offered: Functions,
     ) -> None:
         """Define what the component wants of one interface."""
@@ -104,7 +104,11 @@ class Linked:
                     raise _missing([f"{interface}#{name}, with a type {error}"]) from None
             elif isinstance(item, model.ResourceType) and name in _RESOURCES:
                 number = _RESOURCES[name].number
-                self._kept.append(self._ffi.define_resource(place, name, number, lambda rep: current.run.drop(rep)))
+                self._kept.append(self._ffi.define_resource(place, name, number, partial(_dropped, current)))
+
+
+def _dropped(current: Current, rep: int) -> None:
+    current.run.drop(rep)
 
 
 def _with_run(current: Current, function: Callable[..., Any], *args: Any) -> Any:

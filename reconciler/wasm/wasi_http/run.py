@@ -32,7 +32,8 @@ class Resource:
 class Run:
     """One request under way. `first` is the first number that no resource of the store has had.
 
-    `answer` is the response that the guest set, `error` the error that it set instead; `stopped` says why we ended the guest, where we did.
+    `answer` is the response that the guest set, `error` the error that it set instead; `stopped` says why we ended
+    the guest, where we did.
     """
 
     spec: InstanceSpec

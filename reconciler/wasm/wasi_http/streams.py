@@ -217,5 +217,7 @@ class Streams:
 
 def _set_stdin(config: wasmtime.WasiConfig, data: bytes) -> None:
     vector = native.wasm_byte_vec_t()
-    native.wasm_byte_vec_new(ctypes.byref(vector), len(data), ctypes.cast(data, ctypes.POINTER(ctypes.c_uint8)))
+    native.wasm_byte_vec_new(
+        ctypes.byref(vector), len(data), ctypes.cast(ctypes.c_char_p(data), ctypes.POINTER(ctypes.c_uint8))
+    )
     native.wasi_config_set_stdin_bytes(config.ptr(), ctypes.byref(vector))

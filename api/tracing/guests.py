@@ -1,0 +1,124 @@
+"""Around guest kinds: a span for each call of a guest, and for each call that a guest makes of another plugin."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from api.tracing.tracer import TRACEPARENT, Tracer
+from reconciler.core.observed import GuestInfo
+from reconciler.core.revision import InstanceSpec
+from reconciler.wasm.kind import (
+    CallContext,
+    CompiledModule,
+    GuestFailed,
+    GuestKind,
+    GuestServices,
+    Instance,
+    KeyValueStore,
+    ModuleShape,
+    PreparedGuest,
+    Request,
+    Response,
+)
+
+Choose = Callable[[ModuleShape, str], GuestKind]
+
+
+def traced_kinds(choose: Choose, tracer: Tracer) -> Choose:
+    """The same choice, of kinds whose guests are traced."""
+    return lambda shape, abi: TracedKind(choose(shape, abi), tracer)
+
+
+class TracedKind:
+    """A GuestKind that traces another one's guests."""
+
+    def __init__(self, kind: GuestKind, tracer: Tracer) -> None:
+        self._kind = kind
+        self._tracer = tracer
+        self.name = kind.name
+
+    def recognise(self, shape: ModuleShape) -> bool:
+        """Whether the module is of this kind."""
+        return self._kind.recognise(shape)
+
+    def prepare(self, module: CompiledModule, spec: InstanceSpec, services: GuestServices) -> PreparedGuest:
+        """Link the module. Raises ModuleRefused."""
+        prepared = self._kind.prepare(module, spec, _TracedServices(services, self._tracer))
+        return _TracedPrepared(prepared, spec.plugin, self._tracer)
+
+
+class _TracedServices:
+    """GuestServices whose calls of other plugins are spans."""
+
+    def __init__(self, services: GuestServices, tracer: Tracer) -> None:
+        self._services = services
+        self._tracer = tracer
+
+    def log(self, level: int, message: str, request_id: str = "") -> None:
+        self._services.log(level, message, request_id)
+
+    def store(self, name: str) -> KeyValueStore | None:
+        return self._services.store(name)
+
+    def invoke(self, request: Request, call: CallContext) -> Response:
+        with self._tracer.span(f"invoke {request.route}", parent=call.trace) as span:
+            span.set("wasm_reconciler.route", request.route)
+            try:
+                return self._services.invoke(_with_parent(request, span.traceparent), call)
+            except GuestFailed as failed:
+                span.fail(str(failed))
+                raise
+
+
+class _TracedPrepared:
+    """A PreparedGuest whose instances are traced."""
+
+    def __init__(self, prepared: PreparedGuest, plugin: str, tracer: Tracer) -> None:
+        self._prepared = prepared
+        self._plugin = plugin
+        self._tracer = tracer
+
+    @property
+    def info(self) -> GuestInfo:
+        return self._prepared.info
+
+    def start(self) -> Instance:
+        return _TracedInstance(self._prepared.start(), self._plugin, self._tracer)
+
+    def close(self) -> None:
+        self._prepared.close()
+
+
+class _TracedInstance:
+    """An Instance whose calls are spans. The guest sees its own span in the request's header."""
+
+    def __init__(self, instance: Instance, plugin: str, tracer: Tracer) -> None:
+        self._instance = instance
+        self._plugin = plugin
+        self._tracer = tracer
+
+    @property
+    def tick_period(self) -> float | None:
+        return self._instance.tick_period
+
+    def tick(self, call: CallContext) -> None:
+        self._instance.tick(call)
+
+    def handle(self, request: Request, call: CallContext) -> Response:
+        with self._tracer.span(f"guest {self._plugin}") as span:
+            span.set("wasm_reconciler.plugin", self._plugin)
+            call.trace = span.traceparent
+            try:
+                response = self._instance.handle(_with_parent(request, span.traceparent), call)
+            except GuestFailed as failed:
+                span.fail(str(failed))
+                raise
+            span.set("http.response.status_code", response.status)
+            return response
+
+    def close(self) -> None:
+        self._instance.close()
+
+
+def _with_parent(request: Request, traceparent: str) -> Request:
+    headers = [pair for pair in request.headers if pair[0] != TRACEPARENT]
+    return replace(request, headers=[*headers, (TRACEPARENT, traceparent)])

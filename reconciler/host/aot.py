@@ -1,0 +1,82 @@
+"""The AOT cache: what the engine compiled, kept in the state directory for the next start.
+
+`aot/FINGERPRINT/DIGEST.cwasm`, a file that ends with its own SHA-256. Loading a damaged file would run damaged machine
+code, so the hash is checked before the engine sees it; a file of another engine version lies in another directory.
+Losing a file costs a compilation, nothing else: so nothing here raises, and the least recently used go first.
+"""
+
+import contextlib
+import hashlib
+import os
+import threading
+from pathlib import Path
+from typing import Final
+
+MAX_BYTES: Final = 2 * 2**30
+"""Bytes of all files together, of all engine versions."""
+
+_TRAILER: Final = 32
+
+
+class AotCache:
+    """Compiled code by name. `directory` None keeps nothing. Safe to use from several threads and processes."""
+
+    def __init__(self, directory: Path | None, fingerprint: str, max_bytes: int = MAX_BYTES) -> None:
+        self._root = directory
+        self._fingerprint = fingerprint
+        self._max_bytes = max_bytes
+
+    def get(self, name: str) -> memoryview | None:
+        """The code of that name; None where there is none, or it is damaged."""
+        path = self._path(name)
+        if path is None:
+            return None
+        try:
+            data = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        code = memoryview(data)[:-_TRAILER]
+        if len(data) > _TRAILER and hashlib.sha256(code).digest() == data[-_TRAILER:]:
+            return code
+        self.drop(name)
+        return None
+
+    def put(self, name: str, code: bytes) -> None:
+        """Keep code. A full or read-only disk is no matter."""
+        path = self._path(name)
+        if path is None:
+            return
+        part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with part.open("wb") as file:
+                file.write(code)
+                file.write(hashlib.sha256(code).digest())
+            part.replace(path)
+            self._sweep(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+    def drop(self, name: str) -> None:
+        """Forget code that turned out to be no good."""
+        path = self._path(name)
+        if path is not None:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _path(self, name: str) -> Path | None:
+        return None if self._root is None else self._root / self._fingerprint / f"{name}.cwasm"
+
+    def _sweep(self, newest: Path) -> None:
+        """Bring the cache below its bound; what was just written stays."""
+        assert self._root is not None
+        found = [(entry.stat(), entry) for entry in self._root.rglob("*.cwasm")]
+        excess = sum(stat.st_size for stat, _ in found) - self._max_bytes
+        for stat, path in sorted(found, key=lambda item: item[0].st_mtime_ns):
+            if excess <= 0:
+                return
+            if path != newest:
+                path.unlink(missing_ok=True)
+                excess -= stat.st_size
