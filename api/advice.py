@@ -36,6 +36,7 @@ _NEXT: Final = {
     "Suspended": "set spec.suspend to false in {owner}",
     "NameConflict": "give one of the documents another name",
 }
+_BACK: Final = "wasm-reconciler rollback {name}"
 _WAIT: Final = "wait: wasm-reconciler get {name} shows how far it is"
 
 
@@ -66,7 +67,11 @@ def explain(plugin: Object) -> Advice:
 def owner_of(status: Object) -> str:
     """The file and line that say what is wanted."""
     owner = status.get("owner") or {}
-    return f"{owner['file']}:{owner['line']}" if owner.get("file") else "its file"
+    if not owner.get("file"):
+        return "its file"
+    kind, _, place = owner.get("source", "").partition(":")
+    file = f"{place.rstrip('/')}/{owner['file']}" if kind == "dir" else owner["file"]
+    return f"{file}:{owner['line']}"
 
 
 def _headline(name: str, status: Object, ready: Object) -> str:
@@ -114,7 +119,16 @@ def _next_step(name: str, status: Object, ready: Object) -> str:
     text = _NEXT.get(reason)
     if text is None and progressing is not None and progressing["status"] == "False":
         text = _NEXT.get(progressing["reason"], "look at its events: wasm-reconciler describe {name}")
-    return (text or _WAIT).format(name=name, owner=owner_of(status))
+    found = (text or _WAIT).format(name=name, owner=owner_of(status))
+    return (
+        found if "rollback" in found or not _older_serves(status) else f"{found}; or go back: {_BACK.format(name=name)}"
+    )
+
+
+def _older_serves(status: Object) -> bool:
+    """Whether something that worked is there to go back to."""
+    revision = status.get("revision") or {}
+    return bool(revision.get("serving")) and revision.get("serving") != revision.get("desired")
 
 
 def _sentence(text: str) -> str:

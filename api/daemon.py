@@ -61,6 +61,9 @@ from specs.writer import DesiredWriter
 
 FIRST_LISTING_SECONDS: Final = 60.0
 
+SIGNAL_SECONDS: Final = 0.5
+"""How often the main thread looks whether a signal came."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -274,7 +277,9 @@ def run(settings: ServeSettings) -> int:
     except StartFailed as error:
         logger.error("%s", error)
         return 1
-    stopping.wait()
+    # The system may hand a signal to any thread; only this one runs the handler, and it has to wake up for that.
+    while not stopping.wait(SIGNAL_SECONDS):
+        pass
     logger.info("draining", extra={"at_most_seconds": settings.drain_timeout})
     daemon.stop()
     logger.info("stopped")

@@ -69,7 +69,7 @@ class Followed(Generic[T]):
     def _look(self) -> tuple[tuple[tuple[int, ...], ...], bool]:
         """What tells one state of the files from another, taken before they are read; and whether it can be trusted."""
         found = [_stat(file) for file in self._files]
-        newest = max((entry.st_mtime for entry in found if entry is not None), default=0.0)
+        newest = max((max(entry.st_mtime, entry.st_ctime) for entry in found if entry is not None), default=0.0)
         stamps = tuple(
             () if entry is None else (entry.st_mtime_ns, entry.st_ctime_ns, entry.st_ino, entry.st_size)
             for entry in found

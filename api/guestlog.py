@@ -16,7 +16,7 @@ from typing import Any, Final
 import falcon
 
 from api.errors import ApiError
-from api.streaming import STREAMING, App
+from api.streaming import STREAMING, App, Places
 
 KEPT: Final = 5000
 """Lines that are remembered, of all plugins together."""
@@ -117,7 +117,7 @@ class GuestLogs:
 
     def __init__(self, log: GuestLog) -> None:
         self._log = log
-        self._places = threading.BoundedSemaphore(FOLLOWERS)
+        self._places = Places(FOLLOWERS)
 
     def install(self, app: App) -> None:
         """Mount it (Face)."""
@@ -133,13 +133,13 @@ class GuestLogs:
         if not req.get_param_as_bool("follow", blank_as_true=True, default=False):
             resp.media = {"items": [as_object(line) for line in shown]}
             return
-        if not self._places.acquire(blocking=False):
+        if not self._places.take():
             raise ApiError(
                 429, f"{FOLLOWERS} clients follow already; end one, or ask without follow", headers={"Retry-After": "1"}
             )
         gone: Callable[[], bool] = req.env.get(_DISCONNECTED, _never)
         resp.content_type = "application/x-ndjson"
-        resp.stream = _Stream(shown, self._log.follow(wanted, last, gone), self._places.release)
+        resp.stream = _Stream(shown, self._log.follow(wanted, last, gone), self._places.leave)
         req.env[STREAMING] = True
 
 

@@ -27,6 +27,7 @@ def figures() -> Sequence[Figure]:
         specs, modules = fill(Path(place), PLUGINS)
         with Daemon(specs, modules, Path(place) / "state") as daemon:
             daemon.wait_ready(PLUGINS)
+            time.sleep(4.0)  # two seconds after their start all of them are judged, and their status changes once more
             return [*reading(daemon), *watching(daemon)]
 
 

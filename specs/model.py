@@ -170,9 +170,9 @@ class FileRef(Part):
 class EnvVar(Part):
     """One variable of the guest's environment: exactly one of value, valueFrom."""
 
-    name: str = Field(min_length=1, pattern=r"^[^=\x00]+$")
-    value: str | None = None
-    value_from: FileRef | None = Field(None)
+    name: str = Field(min_length=1, pattern=r"^[^=\x00]+$", description="The variable's name.")
+    value: str | None = Field(None, description="The value itself.")
+    value_from: FileRef | None = Field(None, description="Where the value lies, for secrets.")
 
     @model_validator(mode="after")
     def _one_value(self) -> "EnvVar":
@@ -186,7 +186,7 @@ class Preopen(Part):
 
     host: FilePath = Field(description="The directory on this machine.")
     guest: FilePath = Field(description="Its name inside the guest.")
-    read_only: bool = Field(True, strict=True)
+    read_only: bool = Field(True, strict=True, description="Whether the guest may not write there.")
 
 
 class Capabilities(Part):
@@ -252,7 +252,7 @@ class Spec(Part):
     config: dict[str, Any] | str = Field(
         default_factory=dict, description="The plugin configuration that the guest reads."
     )
-    env: tuple[EnvVar, ...] = ()
+    env: tuple[EnvVar, ...] = Field((), description="The guest's environment.")
     capabilities: Capabilities = Field(default_factory=Capabilities)
     limits: Limits = Field(default_factory=Limits)
     pool: PoolOptions = Field(default_factory=PoolOptions)

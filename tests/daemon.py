@@ -20,7 +20,9 @@ START_TIMEOUT = 30.0
 class RunningDaemon:
     """`python -m api serve` over spec files in `specs` and modules in `modules`, on ports of the system's choice."""
 
-    def __init__(self, place: Path, *flags: str) -> None:
+    def __init__(self, place: Path, *flags: str, prefix: tuple[str, ...] = ()) -> None:
+        """`prefix` is a command that runs the daemon in other circumstances, and becomes it."""
+        self.prefix = prefix
         self.specs, self.modules, self.state = place / "specs", place / "modules", place / "state"
         for folder in (self.specs, self.modules):
             folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +54,7 @@ class RunningDaemon:
     def start(self) -> None:
         """Start, and return once both ports are open. A restart takes the same ports."""
         where = {**self._ports, "--specs": self.specs, "--module-root": self.modules, "--state": self.state}
-        command = [sys.executable, "-m", "api", "serve", *self._flags]
+        command = [*self.prefix, sys.executable, "-m", "api", "serve", *self._flags]
         for flag, value in where.items():
             command += [flag, str(value)]
         self._said = []

@@ -92,7 +92,9 @@ def _option(flag: str, **attributes: Any) -> Callable[[Callable[..., Any]], Call
 @_option("--tls-key", type=FILE, metavar="FILE", help="Its key.")
 @_option("--client-ca", type=FILE, metavar="FILE", help="Authorities that every client's certificate must be from.")
 @_option("--metrics-open", is_flag=True, help="Let /metrics be read without a token.")
-@_option("--traces", is_flag=True, help="Send traces, to where OTEL_EXPORTER_OTLP_ENDPOINT says; needs the extra [otel].")
+@_option(
+    "--traces", is_flag=True, help="Send traces, to where OTEL_EXPORTER_OTLP_ENDPOINT says; needs the extra [otel]."
+)
 @_option(
     "--drain-timeout",
     type=_SecondsType(),

@@ -111,7 +111,10 @@ def second_version(version: str) -> Document:
 def _downgraded(schema: Any) -> Any:
     """A schema without what Swagger 2.0 does not have."""
     if isinstance(schema, dict):
-        return {key: _downgraded(value) for key, value in schema.items() if key not in ("anyOf", "nullable")}
+        found = {key: _downgraded(value) for key, value in schema.items() if key not in ("anyOf", "nullable")}
+        if "$ref" in found:
+            found["$ref"] = found["$ref"].replace("#/components/schemas/", "#/definitions/")
+        return found
     return [_downgraded(entry) for entry in schema] if isinstance(schema, list) else schema
 
 

@@ -6,7 +6,6 @@ nobody, and one that falls so far behind that the memory has moved on is ended w
 """
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from api.kube.errors import KubeError
 from api.kube.requests import Form, ListOptions
 from api.kube.resources import Resource
 from api.kube.table import Columns, partial, table
+from api.streaming import Places
 
 DEFAULT_TIMEOUT: Final = 1800.0
 """Seconds that a watch lasts which does not say how long."""
@@ -32,18 +32,17 @@ class WatchPlaces:
     """The places for watches."""
 
     def __init__(self, number: int) -> None:
-        self._number = number
-        self._free = threading.BoundedSemaphore(number)
+        self._places = Places(number)
 
     def take(self) -> None:
         """Take a place. Raises KubeError 429 where none is free."""
-        if not self._free.acquire(blocking=False):
-            message = f"there are {self._number} watches already; end some, or try again"
+        if not self._places.take():
+            message = f"there are {self._places.number} watches already; end some, or try again"
             raise KubeError(429, message, details={"retryAfterSeconds": 1}, headers={"Retry-After": "1"})
 
     def leave(self) -> None:
         """Give it back."""
-        self._free.release()
+        self._places.leave()
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ def tracing(wanted: bool, version: str) -> Tracing:
     try:
         module: Any = import_module(_SENDER)
     except ImportError as error:
-        raise TracingUnavailable(f"--traces needs OpenTelemetry ({error}): pip install 'wasm-reconciler[otel]'") from error
+        raise TracingUnavailable(
+            f"--traces needs OpenTelemetry ({error}): pip install 'wasm-reconciler[otel]'"
+        ) from error
     tracer = module.OtelTracer(version)
     return Tracing(tracer, tracer.close)

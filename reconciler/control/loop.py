@@ -68,7 +68,7 @@ class ReconcileLoop:
                 item = self._queue.get(self._resync_at)
                 if item is not None:
                     self._pass(*item)
-                else:
+                elif time.monotonic() >= self._resync_at:
                     self._resync()
         except QueueClosed:
             return

@@ -26,6 +26,7 @@ class WorkQueue:
         self._delayed: list[tuple[float, str]] = []
         self._due: dict[str, float] = {}
         self._closed = False
+        self._woken = False
         self.added = 0
         self.delayed = 0
 
@@ -51,13 +52,16 @@ class WorkQueue:
             self._changed.notify()
 
     def get(self, until: float) -> tuple[str, float] | None:
-        """The next name and the seconds it waited; None when the time `until` has come. Raises QueueClosed."""
+        """The next name and the seconds it waited; None when `until` has come, or `wake` was called. Raises QueueClosed."""
         with self._changed:
             while not self._closed:
                 self._promote()
                 if self._ready:
                     name, added = self._ready.popitem(last=False)
                     return name, self._clock() - added
+                if self._woken:
+                    self._woken = False
+                    return None
                 wake = min(until, self._delayed[0][0]) if self._delayed else until
                 left = wake - self._clock()
                 if left <= 0 and wake == until:
@@ -66,8 +70,9 @@ class WorkQueue:
             raise QueueClosed
 
     def wake(self) -> None:
-        """Make the consumer look at the time again."""
+        """Have the consumer ask anew: it may want to wait less long than it said."""
         with self._changed:
+            self._woken = True
             self._changed.notify()
 
     def close(self) -> None:

@@ -10,7 +10,6 @@ One lock guards all pools and routes. It is held for bookkeeping only, never whi
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
@@ -26,9 +25,11 @@ from reconciler.core.plan import (
     Serve,
     Withdraw,
 )
+from reconciler.core.revision import InstanceSpec
 from reconciler.core.states import NextStep, PoolPhase, Reason
 from reconciler.host.chains import MAX_DEPTH, Chain, would_wait_for_ever
 from reconciler.host.invoke import QueueFull, RouteLimits, RouteUnknown, Unroutable, Waiter
+from reconciler.host.jobs import Jobs
 from reconciler.host.leases import PoolLease, ThreadWaiter
 from reconciler.host.modules import ModuleCache
 from reconciler.host.observer import HostObserver, NoHostObserver
@@ -42,14 +43,11 @@ from reconciler.wasm.kind import (
     GuestFailed,
     GuestKind,
     KeyValueStore,
-    ModuleRefused,
     ModuleShape,
+    PreparedGuest,
     Request,
     Response,
 )
-
-STARTERS: Final = 16
-"""Threads that load modules, start and close instances; one bad plugin holds one of them, for its startTimeout."""
 
 MOMENT: Final = 0.005
 """Seconds that `apply` waits for the jobs it began, where nothing else is to be done."""
@@ -68,18 +66,23 @@ class PoolHost:
         changed: Callable[[str], None],
         observer: HostObserver | None = None,
     ) -> None:
-        self._modules = modules
         self._choose_kind = choose_kind
         self._find_store = find_store
         self._clock = clock
         self._changed = changed
         self._observer = observer or NoHostObserver()
         self._lock = threading.Lock()
-        self._settled = threading.Condition(self._lock)
         self._pools: dict[str, dict[str, Pool]] = {}
         self._router = Router()
         self._leases: dict[Pool, set[PoolLease]] = {}
-        self._starters = ThreadPoolExecutor(STARTERS, thread_name_prefix="starter")
+        self._jobs = Jobs(
+            lock=self._lock,
+            modules=modules,
+            prepare=self._prepare,
+            owner=self,
+            observer=self._observer,
+            clock=clock,
+        )
         self._timers = Timers(self._tick_due, clock)
         self._closed = False
 
@@ -89,14 +92,7 @@ class PoolHost:
         """Do, or begin, what was decided. What takes longer than `patience` seconds goes on and asks for a pass."""
         touched: list[Pool] = []
         outcomes = tuple(self._do(action, touched) for action in actions)
-        deadline = self._clock() + patience
-        with self._settled:
-            while any(pool.job_running for pool in touched):
-                left = deadline - self._clock()
-                if left <= 0 or not self._settled.wait(left):
-                    break
-            for pool in touched:
-                pool.report_end = pool.job_running
+        self._jobs.wait(touched, patience)
         return outcomes
 
     def observe(self, plugin: str) -> ObservedPlugin:
@@ -129,7 +125,7 @@ class PoolHost:
         self._timers.close()
         for pool in pools:
             self._do(RemovePool(pool.plugin, pool.revision), [])
-        self._starters.shutdown(wait=True)
+        self._jobs.close()
 
     def _do(self, action: Action, touched: list[Pool]) -> Outcome:
         with self._lock:
@@ -143,7 +139,7 @@ class PoolHost:
                 orphans = self._change(action, pool, touched)
         _refuse(orphans)
         if pool.serving:
-            self._grant(pool)
+            self.opened(pool)
         return Outcome(action)
 
     def _create(self, action: CreatePool, touched: list[Pool]) -> Pool:
@@ -214,111 +210,45 @@ class PoolHost:
             if not revisions:
                 del self._pools[pool.plugin]
 
-    # ---- jobs: load, start, close. One at a time for each pool.
+    # ---- what jobs tell (jobs.Owner)
+
+    def started(self, pool: Pool, slot: Slot) -> None:
+        """One more instance is there."""
+        assert pool.prepared is not None
+        if pool.guest is not None and pool.guest.route_id != pool.prepared.info.route_id:
+            # The first instance told what the module calls itself; from then on that reaches it too.
+            pool.guest = replace(pool.guest, route_id=pool.prepared.info.route_id)
+            if pool.serving:
+                self._router.named(pool)
+        pool.started(slot)
+        self._plan_tick(pool, slot)
+
+    def freed(self, pool: Pool) -> None:
+        """Nothing of a removed pool is left."""
+        self._leases.pop(pool, None)
+
+    def opened(self, pool: Pool) -> None:
+        """Give idle instances of a pool to those who wait on its route."""
+        while True:
+            with self._lock:
+                granted = self._next_waiter(pool) if pool.serving else None
+            if granted is None:
+                return
+            granted[0].granted(granted[1])
+
+    def settled(self, plugin: str) -> None:
+        """A job ended that nobody waited for."""
+        self._changed(plugin)
+
+    def _prepare(self, module: CompiledModule, spec: InstanceSpec) -> PreparedGuest:
+        kind = self._choose_kind(module.shape, spec.abi)
+        return kind.prepare(module, spec, PluginServices(spec, self._find_store, self._invoke))
 
     def _begin_job(self, pool: Pool, touched: list[Pool] | None = None) -> None:
-        """See to it that a job works on the pool. Its end asks for a pass, unless `apply` waits for it (`touched`)."""
         if touched is not None:
             touched.append(pool)
-        pool.report_end = touched is None
-        if pool.job_running or (self._closed and not pool.removed):
-            return
-        pool.job_running = True
-        self._starters.submit(self._job, pool)
-
-    def _job(self, pool: Pool) -> None:
-        while self._job_step(pool):
-            pass
-        with self._settled:
-            report = pool.report_end
-            self._settled.notify_all()
-        if report and not pool.removed:
-            self._changed(pool.plugin)
-
-    def _job_step(self, pool: Pool) -> bool:
-        """One thing that the pool lacks or has too much of. False when there is nothing; then the job is over."""
-        with self._lock:
-            closing, pool.spent = pool.spent + pool.take_surplus(), []
-            load = pool.prepared is None and not pool.removed and pool.phase is PoolPhase.LOADING
-            missing = 0 if pool.prepared is None or pool.removed else pool.target - len(pool.idle) - pool.busy
-            start = missing > 0 and pool.phase is not PoolPhase.FAILED
-            finish = pool.removed and not pool.busy and not closing
-            if not (closing or load or start):
-                if not finish and pool.phase is PoolPhase.STARTING:
-                    pool.phase = PoolPhase.IDLE
-                pool.job_running = finish
-            elif start:
-                pool.phase = PoolPhase.STARTING
-        for slot in closing:
-            slot.instance.close()
-        if closing:
-            return True
-        if load:
-            self._load(pool)
-        elif start:
-            self._start(pool)
-        elif finish:
-            self._free(pool)
-        return load or start
-
-    def _load(self, pool: Pool) -> None:
-        metered = pool.spec.limits.fuel is not None
-        began = self._clock()
-        module: CompiledModule | None = None
-        try:
-            module, from_cache = self._modules.acquire(pool.spec.module, metered=metered)
-            kind = self._choose_kind(module.shape, pool.spec.abi)
-            services = PluginServices(pool.spec, self._find_store, self._invoke)
-            prepared = kind.prepare(module, pool.spec, services)
-        except ModuleRefused as refused:
-            if module is not None:
-                self._modules.release(pool.spec.module, metered=metered)
-            self._observer.loaded(pool.plugin, refused.failure.reason, self._clock() - began)
-            with self._lock:
-                pool.start_failed(refused.failure)
-            return
-        self._observer.loaded(pool.plugin, Reason.CACHE_HIT if from_cache else Reason.COMPILED, self._clock() - began)
-        with self._lock:
-            pool.prepared = prepared
-            pool.guest = replace(prepared.info, from_cache=from_cache)
-            pool.phase = PoolPhase.STARTING
-
-    def _start(self, pool: Pool) -> None:
-        """One more instance."""
-        assert pool.prepared is not None
-        try:
-            slot = Slot(pool.prepared.start())
-        except GuestFailed as failed:
-            with self._lock:
-                pool.start_failed(failed.failure)
-            return
-        with self._lock:
-            if pool.guest is not None and pool.guest.route_id != pool.prepared.info.route_id:
-                self._learn_route_id(pool, pool.prepared.info.route_id)
-            pool.started(slot)
-            self._plan_tick(pool, slot)
-            waited_for = pool.serving
-        if waited_for:
-            self._grant(pool)
-
-    def _learn_route_id(self, pool: Pool, route_id: str) -> None:
-        """The first instance told what the module calls itself; from then on that reaches it too."""
-        if pool.serving:
-            self._router.leave(pool)
-        if pool.guest is not None:
-            pool.guest = replace(pool.guest, route_id=route_id)
-        if pool.serving:
-            self._router.join(pool)
-
-    def _free(self, pool: Pool) -> None:
-        """The last of a removed pool."""
-        if pool.prepared is not None:
-            pool.prepared.close()
-            pool.prepared = None
-            self._modules.release(pool.spec.module, metered=pool.spec.limits.fuel is not None)
-        with self._lock:
-            pool.job_running = False
-            self._leases.pop(pool, None)
+        if not self._closed or pool.removed:
+            self._jobs.begin(pool, awaited=touched is not None)
 
     # ---- the data plane
 
@@ -373,15 +303,6 @@ class PoolHost:
         if telling:
             self._changed(pool.plugin)
 
-    def _grant(self, pool: Pool) -> None:
-        """Give idle instances of a pool to those who wait on its route."""
-        while True:
-            with self._lock:
-                granted = self._next_waiter(pool) if pool.serving else None
-            if granted is None:
-                return
-            granted[0].granted(granted[1])
-
     def _next_waiter(self, pool: Pool) -> tuple[Waiter, PoolLease] | None:
         group = self._router.group(pool.settings.route)
         if not group.waiting or not pool.idle:
@@ -412,7 +333,7 @@ class PoolHost:
                 return
             lease = PoolLease(self, pool, slot, Chain(), 0)
             self._leases[pool].add(lease)
-            self._starters.submit(_tick, lease)
+            self._jobs.submit(lambda: _tick(lease))
 
     # ---- calls on the calling thread
 

@@ -1,7 +1,7 @@
 """Modules: from a source to something the engine can run, at most once per content.
 
-Belongs here: sharing. Does not: where bytes come from and whether they may be trusted (supply.py), keeping compiled code
-on disk (aot.py), what a module exports means (reconciler.wasm).
+Belongs here: sharing. Does not: where bytes come from and whether they may be trusted (supply.py), keeping compiled
+code on disk (aot.py), what a module exports means (reconciler.wasm).
 """
 
 import threading

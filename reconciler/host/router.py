@@ -120,6 +120,10 @@ class Router:
         group = self._group(pool.settings.route)
         group.pools.append(pool)
         group.changed()
+        self.named(pool)
+
+    def named(self, pool: Pool) -> None:
+        """A serving pool's module calls itself by an id: that reaches it too."""
         if pool.guest is not None and pool.guest.route_id:
             self._aliases.setdefault(pool.guest.route_id, {})[pool] = None
 

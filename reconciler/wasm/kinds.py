@@ -27,19 +27,21 @@ class Kinds:
 
         Raises ModuleRefused where the module is of no kind, or not of the one asked for.
         """
-        names = ", ".join(kind.name for kind in self._kinds)
+        names = ", ".join(dict.fromkeys(kind.name for kind in self._kinds))
+        what = "component" if shape.component else "module"
         if abi == AUTO:
             for kind in self._kinds:
                 if kind.recognise(shape):
                     return kind
             exports = ", ".join(sorted(shape.exports)[:12]) or "nothing"
-            raise _refused(f"the module is of no kind that this host runs ({names}); it exports {exports}")
-        for kind in self._kinds:
-            if kind.name == abi:
-                if kind.recognise(shape):
-                    return kind
-                raise _refused(f"the module is no {abi} module")
-        raise _refused(f"this host runs {names}, not {abi}")
+            raise _refused(f"the {what} is of no kind that this host runs ({names}); it exports {exports}")
+        named = [kind for kind in self._kinds if kind.name == abi]
+        if not named:
+            raise _refused(f"this host runs {names}, not {abi}")
+        for kind in named:
+            if kind.recognise(shape):
+                return kind
+        raise _refused(f"the {what} is no {abi} module")
 
 
 def standard_kinds(engine: Engine, client: HttpClient, spaces: SharedSpaces) -> Kinds:

@@ -123,10 +123,13 @@ def test_a_client_that_takes_nothing_of_its_answers_stalls_nobody(port: Port) ->
             assert time.monotonic() - begun < 1
 
 
-def test_out_of_band_data_does_not_make_the_loop_spin(port: Port) -> None:
+def test_out_of_band_data_does_not_make_the_loop_spin(port: Port, caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_connection(("127.0.0.1", port.number), timeout=10) as connection:
         connection.send(b"!", socket.MSG_OOB)
+        begun = time.monotonic()
         everything(connection)
+        assert time.monotonic() - begun < 1
+    assert len(caplog.records) < 5
     assert port.ask("GET", "/livez").status == 200
 
 
@@ -259,6 +262,21 @@ def test_oversized_headers_are_431_and_nothing_behind_them_is_done(port: Port, w
         assert status_lines(everything(connection)) == [431]
     assert world.files.names == ["a"]
     assert port.ask("GET", "/livez").status == 200
+
+
+def test_an_answer_is_not_lost_to_what_the_client_still_sends(port: Port) -> None:
+    head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: "
+    for _ in range(5):
+        assert status_lines(send(port, head, *[b"y" * 20_000] * 50)) == [431]
+
+
+def test_a_client_that_sends_on_after_its_answer_is_closed(port: Port) -> None:
+    begun = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port.number), timeout=10) as connection, pytest.raises(OSError):
+        connection.sendall(b"x" * 40_000)
+        while time.monotonic() - begun < 8:
+            connection.sendall(b"x" * 1000)
+    assert time.monotonic() - begun < 6
 
 
 def test_what_is_no_request_is_refused_in_json(port: Port) -> None:

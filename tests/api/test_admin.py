@@ -112,7 +112,7 @@ def test_middlewares_given_come_first(world: World) -> None:
         def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
             raise falcon.HTTPUnauthorized(description="show a token")
 
-    server = AdminServer(create_app(world.services(), "1", [Closed()]), Address("127.0.0.1", 0))
+    server = AdminServer(create_app(world.services(), "1", middleware=[Closed()]), Address("127.0.0.1", 0))
     server.start()
     try:
         answer = Client(server.port).ask("POST", "/wasm/install", b"x" * (MAX_BODY + 1))

@@ -52,7 +52,10 @@ def _plugin(**more: Any) -> dict[str, Any]:
         ({"admin": {"port": 65536}}, "'/admin/port': maximum: got 65,536, want 65,535"),
         ({"admin": {"expose": True}}, "'/admin/tokens': minItems: got 0, want 1"),
         ({"admin": {"tokens": [{"name": "a", "role": "all"}]}}, "'/admin/tokens/0/role': value must be one of"),
-        ({"serviceMonitor": {"tokenSecret": {"name": "a"}}}, "'/serviceMonitor/tokenSecret': properties 'key' required"),
+        (
+            {"serviceMonitor": {"tokenSecret": {"name": "a"}}},
+            "'/serviceMonitor/tokenSecret': properties 'key' required",
+        ),
         ({"drainTimeout": "15s"}, "'/drainTimeout': got string, want integer"),
         ({"preStopSeconds": -1}, "'/preStopSeconds': minimum: got -1, want 0"),
         ({"log": {"level": "loud"}}, "'/log/level': value must be one of"),

@@ -45,6 +45,14 @@ def test_a_module_that_changes_on_disk_is_a_new_revision(node: Node) -> None:
     assert node.events("a").count("Updated") == 1
 
 
+def test_a_module_that_changes_is_seen_at_once_and_not_at_the_next_resync(node: Node) -> None:
+    node.module("a.wat", answering("one"))
+    node.want("a", "a.wat", rollout={"minHealthyTime": "0s"})
+    node.until(lambda: node.ready("a"))
+    node.module("a.wat", answering("two"))
+    node.until(lambda: node.ask("a") == "two", seconds=1)
+
+
 @pytest.mark.parametrize("instances", [0, 5, 2])
 def test_only_a_resize_keeps_the_instances(node: Node, instances: int) -> None:
     node.module("a.wat", answering("one"))
@@ -249,7 +257,7 @@ def test_nothing_stays_behind(node: Node) -> None:
     for name in ("a", "b", "c"):
         node.drop(name)
     node.until(lambda: not node.host.plugins())
-    node.until(lambda: not node.host._leases and not node.host._modules._entries)
+    node.until(lambda: not node.host._leases and not node.host._jobs._modules._entries)
     assert tuple(node.host._router.routes()) == ()
 
 

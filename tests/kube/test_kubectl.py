@@ -271,7 +271,7 @@ def test_refusals_read_well(kubectl: Kubectl, node: RunningDaemon, tmp_path: Pat
     )
 
 
-@pytest.mark.parametrize("kubectl", ["37"], indirect=True)
+@pytest.mark.parametrize("kubectl", ["1.37"], indirect=True)
 def test_a_source_that_cannot_be_written_is_named(kubectl: Kubectl, node: RunningDaemon) -> None:
     (node.specs / "fixed.yaml").write_text(manifest("fixed"))
     until(lambda: names(node) == ["fixed"])

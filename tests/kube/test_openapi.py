@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
@@ -36,7 +36,8 @@ def test_every_reference_leads_somewhere(base: str) -> None:
     found = document(next(one for one in RESOURCES if one.base == base), "1")
     known = {f"#/components/schemas/{name}" for name in found["components"]["schemas"]}
     assert set(references(found)) <= known
-    operations = [one["operationId"] for path in found["paths"].values() for key, one in path.items() if key != "parameters"]
+    paths = found["paths"].values()
+    operations = [one["operationId"] for path in paths for key, one in path.items() if key != "parameters"]
     assert len(operations) == len(set(operations))
 
 
@@ -86,16 +87,10 @@ def _ask(operation: Any, url: str) -> None:
         derandomize=True,
         database=None,
     )
-    @schemathesis.python.given_case(operation) if False else _given(operation)
+    @given(case=operation.as_strategy())
     def check(case: Any) -> None:
         if case.query and str(case.query.get("watch")).lower() == "true":
             case.query["timeoutSeconds"] = 0
         case.call_and_validate(base_url=url, checks=CHECKS, timeout=20)
 
     check()
-
-
-def _given(operation: Any) -> Any:
-    from hypothesis import given
-
-    return given(case=operation.as_strategy())

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from api.kube.errors import from_spec
 from api.kube.numbers import HEADROOM, Numbers, first_number
 from api.kube.patches import PatchInvalid, json_patch, merge_patch
 from api.kube.protobuf import NotProtobuf, openapi_frame, read_review
+from api.kube.resources import PLUGINS
 from api.kube.selectors import Selection, SelectorInvalid, parse_fields, parse_labels
 from api.kube.table import human
+from specs.errors import Problem, SpecConflict, SpecError, SpecInvalid, SpecNotFound, SpecReadOnly, SpecWriteFailed
 
 
 def labelled(**labels: str) -> dict[str, Any]:
@@ -160,3 +163,19 @@ def test_what_is_no_review_is_refused(data: bytes) -> None:
 
 def test_the_frame_of_openapi() -> None:
     assert openapi_frame("t", "1") == b"\n\x032.0\x12\x06\n\x01t\x12\x011B\x00"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason", "words"),
+    [
+        (SpecReadOnly("/etc/a.yaml", "a mount"), 403, "Forbidden", '"n" is forbidden: /etc/a.yaml cannot be written'),
+        (SpecWriteFailed("a.yaml", "the disk is full"), 507, "InsufficientStorage", "a.yaml was not changed"),
+        (SpecConflict("a.yaml is no longer there"), 409, "Conflict", "a.yaml is no longer there"),
+        (SpecNotFound("n is not registered"), 404, "NotFound", 'wasmplugins.wasm-reconciler.dev "n" not found'),
+        (SpecInvalid((Problem("is broken", "a.yaml", 3, 1),)), 422, "Invalid", "a.yaml:3:1: is broken"),
+    ],
+)
+def test_what_files_refuse_names_the_file(error: SpecError, code: int, reason: str, words: str) -> None:
+    answer = from_spec(PLUGINS, "n", error).answer()
+    assert (answer["code"], answer["reason"], answer["kind"]) == (code, reason, "Status")
+    assert words in answer["message"]

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -319,6 +320,26 @@ def test_managed_fields_survive_a_restart_and_notice_an_editor(own_node: Running
     status, answer = api.ask("PATCH", f"{ALL}/a?fieldManager=me", plugin("a", instances=0), APPLY)
     assert (status, answer["details"]["causes"][0]["field"]) == (409, ".spec.instances")
     assert 'conflict with "file"' in answer["message"]
+
+
+def test_the_namespace_is_the_daemons_own(tmp_path: Path) -> None:
+    node = RunningDaemon(tmp_path / "node", "--namespace", "edge")
+    node.start()
+    try:
+        api = Api(node)
+        path = f"{BASE}/namespaces/edge/wasmplugins"
+        body = plugin("a", instances=0)
+        body["metadata"]["namespace"] = "edge"
+        assert api.ask("POST", path, body)[1]["metadata"]["namespace"] == "edge"
+        assert "namespace" not in (node.specs / "a.yaml").read_text()
+        assert names(node.json(path)) == names(node.json(f"{BASE}/wasmplugins")) == ["a"]
+        assert names(node.json(ALL)) == []
+        body["metadata"]["namespace"] = "default"
+        assert api.ask("POST", path, body)[0] == 400
+        assert api.ask("GET", "/api/v1/namespaces/edge")[1]["status"]["phase"] == "Active"
+        assert api.ask("GET", "/api/v1/namespaces/default")[0] == 404
+    finally:
+        node.stop()
 
 
 # --- watching ------------------------------------------------------------------------------------------------------

@@ -79,7 +79,9 @@ def change_many_times(daemon: Daemon, changes: int, warm: int) -> float:
             if number == warm:
                 before = resident(daemon.pid)
     grown = resident(daemon.pid) - before
-    print(f"\n{changes} changes: {load.requests} requests by wrk, {load.failed} failed; {witness.asked} by the witness,")
+    print(
+        f"\n{changes} changes: {load.requests} requests by wrk, {load.failed} failed; {witness.asked} by the witness,"
+    )
     print(f"{witness.failed} failed, {witness.stale} stale; {grown / (changes - warm):.0f} bytes a change")
     assert load.requests > changes
     assert (load.failed, witness.failed, witness.stale) == (0, 0, 0)

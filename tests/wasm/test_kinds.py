@@ -12,6 +12,9 @@ FILTER = b'(module (memory (export "memory") 1) (func (export "proxy_abi_version
 COMMAND = b'(module (memory (export "memory") 1) (func (export "_start")))'
 REACTOR = b'(module (memory (export "memory") 1) (func (export "_start")) (func (export "proxy_abi_version_0_2_0")))'
 NEITHER = b'(module (func (export "compute")))'
+HTTP = b"""(component
+  (instance $empty)
+  (export "wasi:http/incoming-handler@0.2.9" (instance $empty)))"""
 COMPONENT = b"\0asm\x0d\0\x01\0"
 
 
@@ -23,6 +26,8 @@ COMPONENT = b"\0asm\x0d\0\x01\0"
         (COMMAND, "auto", "wasi-command"),
         (COMMAND, "wasi-command", "wasi-command"),
         (REACTOR, "auto", "proxy-wasm"),
+        (HTTP, "auto", "wasi-http"),
+        (HTTP, "wasi-http", "wasi-http"),
     ],
 )
 def test_a_module_finds_its_kind(engine: Engine, module: bytes, abi: str, kind: str) -> None:
@@ -35,7 +40,8 @@ def test_a_module_finds_its_kind(engine: Engine, module: bytes, abi: str, kind: 
     [
         (NEITHER, "auto", "it exports compute"),
         (COMMAND, "proxy-wasm", "no proxy-wasm module"),
-        (FILTER, "wasi-http", "not wasi-http"),
+        (FILTER, "wasi-http", "no wasi-http module"),
+        (FILTER, "fourth", "not fourth"),
         (COMPONENT, "auto", "component"),
         (COMPONENT, "proxy-wasm", "component"),
     ],

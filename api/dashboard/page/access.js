@@ -83,8 +83,9 @@ function changed() {
   byId("token").textContent = token() ? "Token set" : "Token";
 }
 
-export function wireToken() {
-  byId("token").addEventListener("click", () => askForToken());
+// The button; `given` is called when a token was given there.
+export function wireToken(given) {
+  byId("token").addEventListener("click", async () => { if (await askForToken()) given(); });
   changed();
 }
 

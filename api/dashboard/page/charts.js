@@ -5,16 +5,15 @@ import { clock, millis, rate } from "./format.js";
 import { SAMPLE_SECONDS } from "./model.js";
 
 const WINDOW = 240; // seconds
-const SPARK_WINDOW = 80;
+export const SPARK_WINDOW = 80;
 const WIDTH = 480;
 const HEIGHT = 72;
 
-export function sparkline(series, now, width = 64, height = 16) {
-  const points = series.filter((point) => point.at > now - SPARK_WINDOW);
+export function sparkline(points, now, width = 64, height = 16) {
   const top = Math.max(...points.map((point) => point.rate), 0.001);
   const place = placing(now, top, width, height, SPARK_WINDOW);
   return svg("svg", { class: "spark", width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
-    points.some((point) => point.rate) && svg("path", { d: line(points, "rate", place), class: "line rate" }));
+    svg("path", { d: line(points, "rate", place), class: "line rate" }));
 }
 
 export function requestsChart(points, now) {

@@ -5,7 +5,7 @@ import { cells, drawn, mark } from "./cells.js";
 import { latencyChart, requestsChart } from "./charts.js";
 import { lines } from "./diff.js";
 import { arrange, h, redrawn, say } from "./dom.js";
-import { age, ago, count, epoch, percent } from "./format.js";
+import { age, count, epoch, percent } from "./format.js";
 import { sharesBar } from "./list.js";
 import { Logs } from "./logs.js";
 import { health, instances } from "./model.js";
@@ -154,7 +154,7 @@ function conditionRow(entry, now) {
     h("span", { class: "glyph", "aria-hidden": "true" }, settled ? "·" : GLYPHS[entry.status] ?? "?"),
     h("span", { class: "type" }, entry.type, h("span", { class: "sr" }, ` is ${entry.status}`)),
     h("b", {}, entry.reason),
-    h("time", { title: entry.lastTransitionTime }, ago(epoch(entry.lastTransitionTime), now)),
+    h("time", { title: `since ${entry.lastTransitionTime}` }, age(epoch(entry.lastTransitionTime), now)),
     h("p", {}, entry.message));
 }
 

@@ -1,5 +1,7 @@
 // Numbers and times as people read them.
 
+const TIME = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
 export function rate(perSecond) {
   if (!perSecond) return "0";
   if (perSecond < 10) return perSecond.toFixed(1);
@@ -14,9 +16,7 @@ export function millis(value) {
 
 export const duration = (seconds) => millis(seconds * 1000);
 
-export function clock(seconds) {
-  return new Date(seconds * 1000).toLocaleTimeString([], { hourCycle: "h23" });
-}
+export const clock = (seconds) => TIME.format(seconds * 1000);
 
 export function age(seconds, now) {
   const passed = Math.max(0, now - seconds);

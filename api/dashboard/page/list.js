@@ -2,7 +2,7 @@
 
 import { arrange, byId, h, redrawn, say, toggle } from "./dom.js";
 import { cells, drawn, mark } from "./cells.js";
-import { sparkline } from "./charts.js";
+import { SPARK_WINDOW, sparkline } from "./charts.js";
 import { count, millis, percent, rate } from "./format.js";
 import { health } from "./model.js";
 
@@ -147,8 +147,9 @@ class Row {
     say(this.rate, `${rate(now.rate)}/s`);
     this.rate.classList.toggle("zero", !now.rate);
     say(this.p99, millis(now.p99));
-    const last = model.traffic[model.traffic.length - 1]?.at ?? 0;
-    redrawn(this.spark, [last, model.requests(name)], () => [sparkline(model.series(name), model.now())]);
+    const points = model.recent(name, SPARK_WINDOW);
+    const busy = points.some((point) => point.rate);
+    redrawn(this.spark, busy ? points[points.length - 1].at : 0, () => busy && sparkline(points, model.now()));
     const quiet = state.word === "ready";
     toggle(this.why, quiet);
     if (!quiet) redrawn(this.why, state, () => [h("b", {}, state.reason), " ", h("span", {}, state.message)]);

@@ -86,12 +86,13 @@ function keys(event) {
 }
 
 byId("legend").append(...legend());
-wireToken();
 addEventListener("hashchange", route);
 addEventListener("keydown", keys);
 setInterval(schedule, 5000);
-new Stream({
+const stream = new Stream({
   onMessage: (kind, data) => { model.take(kind, data); schedule(); },
   onState: connection,
-}).start();
+});
+wireToken(() => stream.again());
+stream.start();
 route();

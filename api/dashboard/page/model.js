@@ -3,6 +3,7 @@
 const KEPT_EVENTS = 300;
 const KEPT_SAMPLES = 120;
 export const SAMPLE_SECONDS = 2;
+const ORDER = new Intl.Collator([], { numeric: true });
 
 export class Model {
   constructor() {
@@ -61,6 +62,11 @@ export class Model {
     });
   }
 
+  recent(name, seconds) {
+    const since = this.now() - seconds;
+    return this.series(name).filter((point) => point.at > since);
+  }
+
   requests(name) {
     return this.traffic.reduce((sum, sample) => sum + (sample.by[name]?.[0] ?? 0), 0);
   }
@@ -68,7 +74,7 @@ export class Model {
   // Routes in order, each with its plugins and their shares: measured where there was traffic, else by ready instances.
   groups() {
     const groups = new Map();
-    for (const [name, plugin] of [...this.plugins].sort((a, b) => a[0].localeCompare(b[0]))) {
+    for (const [name, plugin] of [...this.plugins].sort((a, b) => ORDER.compare(a[0], b[0]))) {
       if (!groups.has(plugin.route)) groups.set(plugin.route, []);
       groups.get(plugin.route).push(name);
     }

@@ -104,19 +104,20 @@ export function eventEntry() {
 
 function unreadable({ source, error }) {
   return h("article", { class: "problem" },
-    h("h2", {}, "Source unreadable"), h("p", {}, h("code", {}, source.path), " ", error),
-    h("p", { class: "then" }, "What it said before stays in force."));
+    h("header", {}, h("h2", {}, "Source unreadable ", h("code", {}, source.path)), h("p", {}, "What it said before stays in force.")),
+    h("p", {}, error));
 }
 
 function brokenFile({ source, file }) {
   return h("article", { class: "problem" },
-    h("h2", {}, "Broken file ", h("code", {}, file.path)),
+    h("header", {},
+      h("h2", {}, "Broken file ", h("code", {}, file.path)),
+      h("p", {}, `in ${source.path}. ${file.lastGood ? "Its last good content stays in force." : "Nothing of it is in force."}`)),
     file.problems.map((problem) => h("div", { class: "flaw" },
       h("div", {},
         h("p", { class: "place" }, problem.line > 0 && h("b", {}, `line ${problem.line}, column ${problem.column}`), problem.field && h("span", {}, problem.field)),
         h("p", {}, problem.message)),
-      problem.excerpt.length > 0 && excerpt(problem))),
-    h("p", { class: "then" }, `In ${source.path}. ${file.lastGood ? "The last good content stays in force." : "Nothing of it is in force."}`));
+      problem.excerpt.length > 0 && excerpt(problem))));
 }
 
 // The lines around a problem, the wrong one marked and pointed at.

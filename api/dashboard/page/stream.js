@@ -4,7 +4,7 @@
 import { askForToken, headers, sentence } from "./access.js";
 
 const FIRST_WAIT = 500;
-const LONGEST_WAIT = 8000;
+const LONGEST_WAIT = 4000;
 const SILENCE = 10000; // milliseconds; the daemon says something every two seconds
 const HIDDEN = 60000;
 
@@ -16,6 +16,7 @@ export class Stream {
     this.wait = FIRST_WAIT;
     this.wake = null;
     this.hiddenTimer = null;
+    this.declined = false;
   }
 
   start() {
@@ -43,9 +44,15 @@ export class Stream {
       else {
         this.onState({ live: false, why, again: this.wait });
         await this.sleep(this.wait);
-        this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
+        this.wait = Math.min(Math.max(this.wait * 2, FIRST_WAIT), LONGEST_WAIT);
       }
     }
+  }
+
+  // There is a new token: whoever said no before may be asked again.
+  again() {
+    this.declined = false;
+    this.wake?.();
   }
 
   sleep(milliseconds) {
@@ -60,7 +67,8 @@ export class Stream {
     this.abort = new AbortController();
     const answer = await fetch("/stream", { headers: headers({ accept: "text/event-stream" }), signal: this.abort.signal, cache: "no-store" });
     if (answer.status === 401) {
-      if (await askForToken(await sentence(answer))) this.wait = FIRST_WAIT;
+      if (!this.declined) this.declined = !(await askForToken(await sentence(answer)));
+      if (!this.declined) this.wait = 0;
       return "a token is needed";
     }
     if (!answer.ok) return sentence(answer);

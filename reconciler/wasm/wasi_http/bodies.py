@@ -12,13 +12,13 @@ _REFUSED: Final = (False, None)
 
 
 class IncomingBody(Resource):
-    """A body that came in, whole, and the trailers after it."""
+    """A body that came in, whole, and the trailers after it. `data` None means the request's own."""
 
     number = 2
 
     __slots__ = ("data", "streamed", "trailers")
 
-    def __init__(self, data: bytes, trailers: Fields | None) -> None:
+    def __init__(self, data: bytes | None, trailers: Fields | None) -> None:
         self.data = data
         self.trailers = trailers
         self.streamed = False
@@ -76,7 +76,7 @@ def _stream(run: Run, rep: int) -> tuple[bool, Any]:
     if body.streamed:
         return _REFUSED
     body.streamed = True
-    return True, run.streams.input(body.data)
+    return True, run.streams.request() if body.data is None else run.streams.input(body.data)
 
 
 def _finish_reading(run: Run, rep: int) -> Own:

@@ -24,9 +24,8 @@ from reconciler.wasm.wasi_http.streams import Lender, Spools
 NAME: Final = "wasi-http"
 
 _HANDLER: Final = "wasi:http/incoming-handler@0.2."
+_WITH_FILES: Final = ("wasi:http/outgoing-handler", "wasi:cli/stdin")
 _WAITS: Final = ("wasi:http/outgoing-handler", "wasi:keyvalue/", "wasi:clocks/monotonic-clock")
-_MAX_PRINTED: Final = 4 * 2**20
-"""Bytes of prints of one request beyond which a guest is stopped, on top of what its response may have."""
 
 
 class WasiHttpKind:
@@ -73,7 +72,7 @@ class WasiHttpKind:
         limits = run.spec.limits
         if time.monotonic() >= run.call.deadline:
             run.stopped = Failure(Reason.DEADLINE_EXCEEDED, "the component's time is over")
-        elif run.streams.written() > limits.response_bytes + limits.request_bytes + _MAX_PRINTED:
+        elif run.streams.written() > limits.response_bytes + limits.request_bytes:
             run.stopped = Failure(
                 Reason.BAD_RESPONSE, f"the component wrote more than limits.responseBytes ({limits.response_bytes})"
             )
@@ -89,7 +88,7 @@ class PreparedComponent:
     ) -> None:
         assert module.component is not None
         engine = owner.engine.native(module.metered)
-        ours = offers(egress, spec.config)
+        ours = offers(egress, spec)
         self._linked = Linked(engine, owner.ffi, owner.current, module, ours)
         self._spools = Spools()
         imports = {item.module for item in module.shape.imports}
@@ -107,6 +106,7 @@ class PreparedComponent:
             spec=spec,
             services=services,
             spools=self._spools,
+            files=any(name.startswith(_WITH_FILES) for name in imports),
         )
 
     def start(self) -> ComponentSlot:

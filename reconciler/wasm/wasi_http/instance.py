@@ -20,14 +20,12 @@ from reconciler.wasm.kind import CallContext, GuestFailed, GuestServices, Reques
 from reconciler.wasm.wasi_http.failures import component_failure
 from reconciler.wasm.wasi_http.messages import IncomingRequest, OutgoingResponse, ResponseOutparam
 from reconciler.wasm.wasi_http.run import Current, Run
-from reconciler.wasm.wasi_http.streams import Lender, Spool, Spools, Streams
+from reconciler.wasm.wasi_http.streams import MAX_PRINTED, Lender, Spool, Spools, Streams
 
 _PRINT_LEVEL: Final = 2
 _ERROR_LEVEL: Final = 4
-"""proxy-wasm's levels for what a component prints on stdout and on stderr."""
+"""proxy-wasm's levels for what a component prints, and for how it failed."""
 _MAX_LINE: Final = 8192
-_MAX_LOG: Final = 65_536
-"""Bytes that are logged of what one request printed."""
 _START_FUEL: Final = 1 << 62
 """Fuel for a start, which `limits.startTimeout` bounds."""
 
@@ -47,6 +45,7 @@ class Parts:
     spec: InstanceSpec
     services: GuestServices
     spools: Spools
+    files: bool
 
 
 class Guest:
@@ -74,9 +73,9 @@ class ComponentSlot:
     def warm_up(self) -> None:
         """Instantiate the component. Raises GuestFailed."""
         parts = self._parts
-        with parts.spools.lend() as spools:
+        with parts.spools.lend() as spool:
             call = CallContext(time.monotonic() + parts.spec.limits.start_timeout)
-            self._begin(Request(parts.spec.plugin), call, spools, _START_FUEL).streams.close()
+            self._begin(Request(parts.spec.plugin), call, spool, _START_FUEL).streams.end()
 
     def tick(self, call: CallContext) -> None:
         """Between requests nothing runs."""
@@ -84,8 +83,8 @@ class ComponentSlot:
     def handle(self, request: Request, call: CallContext) -> Response:
         """Run the component for a request; see Instance."""
         parts = self._parts
-        with parts.spools.lend() as spools:
-            run = self._begin(request, call, spools, parts.spec.limits.fuel or _START_FUEL)
+        with parts.spools.lend() as spool:
+            run = self._begin(request, call, spool, parts.spec.limits.fuel or _START_FUEL)
             failure: Failure | None = None
             try:
                 failure = self._answer(run)
@@ -98,19 +97,20 @@ class ComponentSlot:
         """Free what is held for the next request. Idempotent."""
         if self._guest is not None:
             self._guest.store.close()
+            self._guest.streams.close()
             self._guest = None
 
-    def _begin(self, request: Request, call: CallContext, spools: tuple[Spool, Spool], fuel: int) -> Run:
+    def _begin(self, request: Request, call: CallContext, spool: Spool, fuel: int) -> Run:
         """A run in a store, with an instance."""
         parts = self._parts
         guest = self._guest
         if guest is None:
             store = parts.engine.store(parts.module.metered, parts.spec.limits, parts.module.memories, component=True)
-            guest = self._guest = Guest(store, Streams(parts.lender, store, parts.spec, dict(parts.spec.env)))
+            guest = self._guest = Guest(store, Streams(parts.lender, store, parts.spec, files=parts.files))
             parts.ffi.watch(store, parts.check)
         run = Run(parts.spec, parts.services, request, call, guest.streams, {}, guest.first)
         try:
-            guest.streams.open(request.body, *spools)
+            guest.streams.open(request.body, spool)
             if parts.module.metered:
                 guest.store.set_fuel(fuel)
         except OSError as error:
@@ -164,7 +164,7 @@ class ComponentSlot:
         if guest is None:
             return
         guest.first = run.first
-        guest.streams.close()
+        guest.streams.end()
         guest.requests += 1
         if spoilt or guest.requests >= self._parts.spec.reuse:
             self.close()
@@ -173,16 +173,12 @@ class ComponentSlot:
         """What the component printed, line by line; and why it failed after it had answered, where it did."""
         request_id = run.call.request_id
         say = run.services.log
-        for level, files in ((_PRINT_LEVEL, run.prints), (_ERROR_LEVEL, run.streams.printed)):
-            for spool in files:
-                size = spool.size()
-                if not size:
-                    continue
-                for line in spool.read(min(size, _MAX_LOG)).decode("utf-8", "replace").splitlines():
-                    if line:
-                        say(level, line[:_MAX_LINE], request_id)
-                if size > _MAX_LOG:
-                    say(level, f"(more than {_MAX_LOG} bytes: the rest is dropped)", request_id)
+        prints = run.streams.prints
+        for line in prints.data.decode("utf-8", "replace").splitlines():
+            if line:
+                say(_PRINT_LEVEL, line[:_MAX_LINE], request_id)
+        if prints.size > MAX_PRINTED:
+            say(_PRINT_LEVEL, f"(more than {MAX_PRINTED} bytes: the rest is dropped)", request_id)
         if failure is not None and run.answer is not None:
             say(_ERROR_LEVEL, f"after its answer: {failure.message}", request_id)
 

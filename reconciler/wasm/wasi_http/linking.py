@@ -8,6 +8,7 @@ import wasmtime
 import wasmtime.component as model
 
 from reconciler.core.observed import Failure
+from reconciler.core.revision import InstanceSpec
 from reconciler.core.states import NextStep, Reason
 from reconciler.wasm.engine import CompiledModule
 from reconciler.wasm.ffi.components import ComponentFfi
@@ -38,10 +39,10 @@ _RESOURCES: Final[Mapping[str, type[Resource]]] = {
 }
 
 
-def offers(egress: outgoing.Egress, config: str) -> Mapping[str, Functions]:
+def offers(egress: outgoing.Egress, spec: InstanceSpec) -> Mapping[str, Functions]:
     """What this package offers to one plugin: functions by interface."""
-    configuration = stores.config_store(stores.config_of(config))
-    return {
+    configuration = stores.config_store(stores.config_of(spec.config))
+    found: dict[str, Functions] = {
         "wasi:http/types": {**fields.FUNCTIONS, **bodies.FUNCTIONS, **messages.FUNCTIONS, **outgoing.functions(egress)},
         "wasi:http/outgoing-handler": outgoing.handler(egress),
         "wasi:cli/stdin": system.STDIN,
@@ -52,6 +53,9 @@ def offers(egress: outgoing.Egress, config: str) -> Mapping[str, Functions]:
         "wasi:keyvalue/store": stores.STORE,
         "wasi:keyvalue/batch": stores.BATCH,
     }
+    if not spec.preopens:
+        found["wasi:filesystem/preopens"] = system.NO_DIRECTORIES
+    return found
 
 
 class Linked:

@@ -76,8 +76,8 @@ def _scheme(run: Run, rep: int) -> tuple[str, None]:
     return ("HTTPS" if run.get(rep, IncomingRequest).request.scheme == "https" else "HTTP"), None
 
 
-def _authority(run: Run, rep: int) -> str:
-    return run.get(rep, IncomingRequest).request.authority
+def _authority(run: Run, rep: int) -> str | None:
+    return run.get(rep, IncomingRequest).request.authority or None
 
 
 def _headers(run: Run, rep: int) -> Own:
@@ -89,9 +89,8 @@ def _consume(run: Run, rep: int) -> tuple[bool, Any]:
     if incoming.consumed:
         return _REFUSED
     incoming.consumed = True
-    request = incoming.request
-    trailers = Fields.received(request.trailers) if request.trailers else None
-    return True, run.give(IncomingBody(request.body, trailers))
+    given = incoming.request.trailers
+    return True, run.give(IncomingBody(None, Fields.received(given) if given else None))
 
 
 # ---- outgoing-response, response-outparam

@@ -1,7 +1,7 @@
 """One request of a component: the resources that the guest holds, and what it answered."""
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
 from reconciler.core.observed import Failure
@@ -9,7 +9,7 @@ from reconciler.core.revision import InstanceSpec
 from reconciler.wasm.ffi.components import GuestRefused
 from reconciler.wasm.ffi.values import Own
 from reconciler.wasm.kind import CallContext, GuestServices, Request
-from reconciler.wasm.wasi_http.streams import Spool, Streams
+from reconciler.wasm.wasi_http.streams import Streams
 
 MAX_RESOURCES: Final = 10_000
 """Resources of this host that a guest may hold at once: one that never lets go of any is stopped."""
@@ -46,12 +46,6 @@ class Run:
     answer: Resource | None = None
     error: str = ""
     stopped: Failure | None = None
-    prints: list[Spool] = field(default_factory=list)
-
-    def stdout(self) -> Spool:
-        """Where the guest's stdout goes: a new file each time that it asks."""
-        self.prints.append(self.streams.spool())
-        return self.prints[-1]
 
     def give(self, resource: Resource) -> Own:
         """Let the guest own it. Raises GuestRefused where it holds too many."""

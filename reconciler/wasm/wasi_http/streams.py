@@ -1,23 +1,29 @@
-"""Streams for guests: the engine's own, over memory and memory files.
+"""Streams for guests: the engine's own, over memory and files.
 
-The C API cannot make a stream. But a component's stdin and stdout are streams, and what they read and write is set for
-a store, again and again: so a tiny component in the guest's store hands out its own. The guest's stdin is empty, and
-what it prints goes to the log: `wasi:cli/stdin` and `stdout` are ours (system.py).
+The C API cannot make a stream. But a component's stdin and stdout are streams, and a host says what a store's are: so
+a tiny component in the guest's store hands out its own, for the request's body and the response's. A component that
+makes requests of its own, or reads stdin, needs more: for these, a second one opens files of a directory in memory.
+
+A store's WASI is set once for a request: setting it again would invalidate all streams that it has given out.
 """
 
 import ctypes
+import itertools
 import os
+import shutil
 import struct
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import wasmtime
 import wasmtime.component as model
 from wasmtime import _ffi as native
 
-from reconciler.core.revision import InstanceSpec
-from reconciler.wasm.ffi.components import ComponentFfi
+from reconciler.core.revision import InstanceSpec, PreopenDir
+from reconciler.wasm.ffi.components import ComponentFfi, GuestRefused
 from reconciler.wasm.ffi.values import Foreign
 
 LENDER: Final = b"""(component
@@ -34,30 +40,45 @@ LENDER: Final = b"""(component
   (import "wasi:cli/stdout@0.2.0" (instance $stdout
     (alias outer 1 $output (type $output)) (export "output-stream" (type (eq $output)))
     (export "get-stdout" (func (result (own $output))))))
+  (import "wasi:cli/stderr@0.2.0" (instance $stderr
+    (alias outer 1 $output (type $output)) (export "output-stream" (type (eq $output)))
+    (export "get-stderr" (func (result (own $output))))))
   (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
     (alias outer 1 $pollable (type $pollable)) (export "pollable" (type (eq $pollable)))
     (export "subscribe-duration" (func (param "when" u64) (result (own $pollable))))))
   (core func $get-stdin (canon lower (func $stdin "get-stdin")))
   (core func $get-stdout (canon lower (func $stdout "get-stdout")))
+  (core func $get-stderr (canon lower (func $stderr "get-stderr")))
   (core func $subscribe (canon lower (func $clock "subscribe-duration")))
   (func (export "input") (result (own $input)) (canon lift (core func $get-stdin)))
   (func (export "output") (result (own $output)) (canon lift (core func $get-stdout)))
+  (func (export "printing") (result (own $output)) (canon lift (core func $get-stderr)))
   (func (export "wait") (param "when" u64) (result (own $pollable)) (canon lift (core func $subscribe)))
 )"""
 """The component that lends its streams: it imports them and exports the same functions."""
 
 _NUMBER: Final = struct.Struct("<B7xQQQ")
 _U64: Final = native.WASMTIME_COMPONENT_U64.value
+_U32: Final = native.WASMTIME_COMPONENT_U32.value
+FILES: Final = Path(__file__).parent / "files.wat"
+"""The component that opens files."""
+_MEMORY: Final = "/dev/shm"  # noqa: S108 - mkdtemp makes the names in it
+_DIRECTORY: Final = ".bodies"
+"""What the directory is called in the store. Guests that are given no directories are not shown it."""
+_FIRST_NAME: Final = ord("0")
+_LAST_NAME: Final = ord("z")
+MAX_PRINTED: Final = 65_536
+"""Bytes that are logged of what one request prints on one stream."""
 
 
 class Spool:
-    """A memory file that a guest writes. Emptied when it is opened for writing again."""
+    """A file that a guest writes. `number` names it in the directory of its streams; one without is the response's."""
 
-    __slots__ = ("descriptor", "path")
+    __slots__ = ("descriptor", "number")
 
-    def __init__(self) -> None:
-        self.descriptor = os.memfd_create("guest", os.MFD_CLOEXEC)
-        self.path = f"/proc/self/fd/{self.descriptor}"
+    def __init__(self, descriptor: int, number: int | None = None) -> None:
+        self.descriptor = descriptor
+        self.number = number
 
     def size(self) -> int:
         """Bytes written."""
@@ -73,146 +94,228 @@ class Spool:
 
 
 class Spools:
-    """The two files of each run: its response's body, and what it prints. Kept for the next run."""
+    """The memory files of responses' bodies: one for each run, kept for the next."""
 
     def __init__(self) -> None:
-        self._free: list[tuple[Spool, Spool]] = []
+        self._free: list[Spool] = []
 
     @contextmanager
-    def lend(self) -> Iterator[tuple[Spool, Spool]]:
-        """Two files for a run."""
+    def lend(self) -> Iterator[Spool]:
+        """A file for a run."""
         try:
-            pair = self._free.pop()  # atomic: several threads take and give back
+            spool = self._free.pop()  # atomic: several threads take and give back
         except IndexError:
-            pair = (Spool(), Spool())
+            spool = Spool(os.memfd_create("response", os.MFD_CLOEXEC))
         try:
-            yield pair
+            yield spool
         finally:
-            self._free.append(pair)
+            self._free.append(spool)
 
     def close(self) -> None:
         """Free all that are not lent."""
         while self._free:
-            for spool in self._free.pop():
-                spool.close()
+            self._free.pop().close()
+
+
+class Prints:
+    """What a guest prints on one stream: the first part of it, and how much there was."""
+
+    __slots__ = ("data", "size")
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.size = 0
+
+    def take(self, data: bytes) -> None:
+        """Keep what there is room for."""
+        self.size += len(data)
+        self.data += data[: MAX_PRINTED - len(self.data)]
+
+    def clear(self) -> None:
+        """Forget it."""
+        self.data.clear()
+        self.size = 0
 
 
 class Lender:
-    """The lending component, compiled, and a linker with all of the engine's WASI, which the guest's linker has too."""
+    """The lending components, compiled, their linker, and the callback that takes what guests print."""
 
     def __init__(self, engine: wasmtime.Engine, ffi: ComponentFfi) -> None:
         self.ffi = ffi
-        self._component = model.Component(engine, LENDER)
+        self._basic = model.Component(engine, LENDER)
+        self._files = model.Component(engine, FILES.read_bytes())
         self._linker = model.Linker(engine)
         self._linker.add_wasip2()
+        self._numbers = itertools.count(1)
+        self._printing: dict[int, Prints] = {}
+        # The engine calls it from threads of its own; it must live as long as any store.
+        self._printer = ffi.printer(self._take)
 
-    def instantiate(self, store: wasmtime.Store) -> model.Instance:
-        """An instance in a guest's store."""
-        return self._linker.instantiate(store, self._component)
+    def instantiate(self, store: wasmtime.Store, *, files: bool = False) -> model.Instance:
+        """An instance in a guest's store: of the component that opens files, or of the other."""
+        return self._linker.instantiate(store, self._files if files else self._basic)
+
+    def add(self, prints: "Prints") -> int:
+        """Where a guest prints to; the number is for `print_to` and `remove`."""
+        number = next(self._numbers)
+        self._printing[number] = prints
+        return number
+
+    def remove(self, number: int) -> None:
+        """That guest is gone; what it printed last may come late, and is dropped."""
+        self._printing.pop(number, None)
+
+    def print_to(self, config: wasmtime.WasiConfig, number: int) -> None:
+        """Let a guest's stderr be its prints."""
+        self.ffi.print_to(config, self._printer, number)
+
+    def _take(self, number: int, data: bytes) -> None:
+        """What a guest printed; on a thread of the engine, while the guest waits."""
+        prints = self._printing.get(number)
+        if prints is not None:
+            prints.take(data)
+
+
+class Directory:
+    """The files of one store: a directory in memory where there is one, which holds nothing between requests."""
+
+    def __init__(self) -> None:
+        self.path = tempfile.mkdtemp(prefix="guest-", dir=_MEMORY if os.path.isdir(_MEMORY) else None)
+        self.spools: list[Spool] = []
+
+    def add(self, data: bytes = b"") -> Spool:
+        """A new file. Raises GuestRefused where there are too many."""
+        number = _FIRST_NAME + len(self.spools)
+        if number > _LAST_NAME:
+            raise GuestRefused(f"the component has more than {len(self.spools)} bodies at once")
+        descriptor = os.open(f"{self.path}/{chr(number)}", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self.spools.append(Spool(descriptor, number))
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        return self.spools[-1]
+
+    def size(self) -> int:
+        """Bytes in all of it, whoever made the files."""
+        with os.scandir(self.path) as entries:
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
+
+    def clear(self) -> None:
+        """The request is over."""
+        if self.spools:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.makedirs(self.path, 0o700, exist_ok=True)
+        for spool in self.spools:
+            spool.close()
+        self.spools.clear()
 
     def close(self) -> None:
-        """Free it. Idempotent."""
-        self._linker.close()
-        self._component.close()
+        """Free it."""
+        self.clear()
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 class Streams:
-    """The streams of one store. `response` is where the response's body goes, `printed` what goes to stderr."""
+    """The streams of one store. `response` is where the response's body goes, `prints` what goes to the log."""
 
-    def __init__(
-        self, lender: Lender, store: wasmtime.Store, spec: InstanceSpec, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, lender: Lender, store: wasmtime.Store, spec: InstanceSpec, *, files: bool) -> None:
         self._lender = lender
         self._store = store
         self._spec = spec
-        self._environment = environment
-        self._instance: model.Instance | None = None
         self._functions: dict[str, model.Func] = {}
-        self._stdin = b""
-        self._stdout: Spool | None = None
-        self._extra: list[Spool] = []
-        self.printed: list[Spool] = []
+        self.prints = Prints()
+        self._number = lender.add(self.prints)
+        self._directory = Directory() if files else None
         self.response: Spool
 
-    def open(self, request: bytes, response: Spool, printed: Spool) -> None:
-        """Begin a request: what the next `input` and `output` most likely are for. Raises OSError."""
+    def open(self, request: bytes, response: Spool) -> None:
+        """Begin a request, whose body that is. Raises OSError."""
         self.response = response
-        self.printed = [printed]
-        self._configure(request, response, printed)
-
-    def close(self) -> None:
-        """The request is over."""
-        for spool in self._extra:
-            spool.close()
-        self._extra.clear()
-
-    def input(self, data: bytes) -> Foreign:
-        """A stream that reads those bytes."""
-        if data is not self._stdin:
-            self._configure(data, self._stdout, self._more_printed())
-        self._stdin = b""
-        return self._lend("input")
-
-    def output(self, spool: Spool) -> Foreign:
-        """A stream that writes to a file, which is emptied."""
-        if spool is not self._stdout:
-            self._configure(self._stdin, spool, self._more_printed())
-        self._stdout = None
-        return self._lend("output")
-
-    def wait(self, nanoseconds: int) -> Foreign:
-        """A pollable that is ready after that time."""
-        return self._lend("wait", _NUMBER.pack(_U64, nanoseconds, 0, 0))
-
-    def spool(self) -> Spool:
-        """One more file, until the request is over."""
-        spool = Spool()
-        self._extra.append(spool)
-        return spool
-
-    def written(self) -> int:
-        """Bytes in all files of the request."""
-        return self.response.size() + self.printed[0].size() + sum(spool.size() for spool in self._extra)
-
-    def _more_printed(self) -> Spool:
-        spool = self.spool()
-        self.printed.append(spool)
-        return spool
-
-    def _lend(self, name: str, *args: bytes) -> Foreign:
-        if self._instance is None:
-            self._instance = self._lender.instantiate(self._store)
-        function = self._functions.get(name)
-        if function is None:
-            found = self._instance.get_func(self._store, name)
-            assert found is not None
-            function = self._functions[name] = found
-        return Foreign(_NUMBER.unpack(self._lender.ffi.call(self._store, function, *args))[1])
-
-    def _configure(self, stdin: bytes, stdout: Spool | None, stderr: Spool) -> None:
-        """Give the store its WASI anew: streams that were handed out before stay what they were.
-
-        A file is emptied when the engine opens it, so one that was handed out must not be given again.
-        """
         config = wasmtime.WasiConfig()
         try:
             config.argv = [self._spec.plugin]
-            config.env = self._environment.items()
-            config.stderr_file = stderr.path
-            if stdin:
-                _set_stdin(config, stdin)
-            if stdout is not None:
-                config.stdout_file = stdout.path
+            config.env = self._spec.env
+            self._lender.print_to(config, self._number)
+            config.stdout_file = f"/proc/self/fd/{response.descriptor}"
+            if request:
+                _set_stdin(config, request)
+            if self._directory is not None:
+                config.preopen_dir(self._directory.path, _DIRECTORY, True)
             for directory in self._spec.preopens:
-                try:
-                    config.preopen_dir(directory.host, directory.guest, not directory.read_only)
-                except wasmtime.WasmtimeError as error:
-                    error.close()
-                    raise OSError(f"the directory {directory.host} cannot be opened") from None
+                _preopen(config, directory)
             self._store.set_wasi(config)
         finally:
             config.close()
-        self._stdin, self._stdout = stdin, stdout
+
+    def end(self) -> None:
+        """The request is over."""
+        if self._directory is not None:
+            self._directory.clear()
+        self.prints.clear()
+
+    def close(self) -> None:
+        """The store is closed."""
+        if self._directory is not None:
+            self._directory.close()
+        self._lender.remove(self._number)
+
+    def request(self) -> Foreign:
+        """The stream of the request's body."""
+        return self._lend("input")
+
+    def output(self, spool: Spool) -> Foreign:
+        """A stream that writes to a file: the response's, or one from `spool`."""
+        return self._lend("output") if spool.number is None else self._lend("write", _number(_U32, spool.number))
+
+    def input(self, data: bytes) -> Foreign:
+        """A stream that reads those bytes."""
+        spool = self._files().add(data)
+        return self._lend("read", _number(_U32, spool.number or 0))
+
+    def spool(self) -> Spool:
+        """One more file, until the request is over."""
+        return self._files().add()
+
+    def printing(self) -> Foreign:
+        """A stream to the log."""
+        return self._lend("printing")
+
+    def wait(self, nanoseconds: int) -> Foreign:
+        """A pollable that is ready after that time."""
+        return self._lend("wait", _number(_U64, nanoseconds))
+
+    def written(self) -> int:
+        """Bytes in all files of the request."""
+        return self.response.size() + (self._directory.size() if self._directory is not None else 0)
+
+    def _files(self) -> Directory:
+        if self._directory is None:
+            raise GuestRefused("the component has no files")
+        return self._directory
+
+    def _lend(self, name: str, *args: bytes) -> Foreign:
+        function = self._functions.get(name)
+        if function is None:
+            instance = self._lender.instantiate(self._store, files=name in ("read", "write"))
+            for export in ("read", "write") if name in ("read", "write") else ("input", "output", "printing", "wait"):
+                found = instance.get_func(self._store, export)
+                assert found is not None
+                self._functions[export] = found
+            function = self._functions[name]
+        return Foreign(_NUMBER.unpack(self._lender.ffi.call(self._store, function, *args))[1])
+
+
+def _number(kind: int, value: int) -> bytes:
+    """An integer as the engine takes it."""
+    return _NUMBER.pack(kind, value, 0, 0)
+
+
+def _preopen(config: wasmtime.WasiConfig, directory: PreopenDir) -> None:
+    try:
+        config.preopen_dir(directory.host, directory.guest, not directory.read_only)
+    except wasmtime.WasmtimeError as error:
+        error.close()
+        raise OSError(f"the directory {directory.host} cannot be opened") from None
 
 
 def _set_stdin(config: wasmtime.WasiConfig, data: bytes) -> None:

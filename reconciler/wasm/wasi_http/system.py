@@ -1,6 +1,7 @@
-"""What a component sees of the process: stdin, stdout and the monotonic clock. The rest of `wasi:cli` is the engine's.
+"""What a component sees of the process where that is not the engine's: stdin, stdout, directories, waiting.
 
 - stdin is empty and stdout goes to the log, for the engine's stdin and stdout carry the bodies (streams.py).
+- A component that is given no directories sees none, though bodies may lie in one.
 - A wait is never longer than the request's deadline: the engine would wait on in native code, where no epoch reaches.
 """
 
@@ -20,7 +21,7 @@ def _stdin(run: Run) -> Foreign:
 
 
 def _stdout(run: Run) -> Foreign:
-    return run.streams.output(run.stdout())
+    return run.streams.printing()
 
 
 def _now(_run: Run) -> int:
@@ -40,8 +41,13 @@ def _subscribe_instant(run: Run, when: int) -> Foreign:
     return _subscribe_duration(run, max(0, when - time.monotonic_ns()))
 
 
+def _no_directories(_run: Run) -> list[object]:
+    return []
+
+
 STDIN: Final[Mapping[str, Callable[..., Any]]] = {"get-stdin": _stdin}
 STDOUT: Final[Mapping[str, Callable[..., Any]]] = {"get-stdout": _stdout}
+NO_DIRECTORIES: Final[Mapping[str, Callable[..., Any]]] = {"get-directories": _no_directories}
 CLOCK: Final[Mapping[str, Callable[..., Any]]] = {
     "now": _now,
     "resolution": _resolution,

@@ -1,0 +1,135 @@
+"""A daemon without what it takes for granted: room on its disks, descriptors, file events."""
+
+import os
+import resource
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import until
+from tests.reliability.conftest import Daemon
+
+PLUGINS = "/apis/wasm-reconciler.dev/v1alpha1/wasmplugins"
+
+
+@contextmanager
+def full(disk: Path) -> Iterator[None]:
+    """A disk with no byte left."""
+    filler = disk / ".filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+    yield
+    filler.unlink()
+
+
+def install(name: str, module: str) -> dict[str, object]:
+    return {"name": name, "instance_num": 1, "vm_config": {"engine": "wasmtime", "path": module}}
+
+
+def test_a_full_disk_under_the_specs_refuses_changes_and_serves(
+    tmp_path: Path, small_disk: Callable[[Path, str], None]
+) -> None:
+    small_disk(tmp_path / "specs", "64k")
+    daemon = Daemon(tmp_path)
+    daemon.module("one.wat", "one")
+    daemon.start()
+    assert daemon.ask("POST", "/wasm/install", install("a", "one.wat"))[0] == 202
+    until(lambda: daemon.answers("a", "one"))
+    files = {path: path.read_bytes() for path in daemon.specs.iterdir()}
+    with full(daemon.specs):
+        status, _, body = daemon.ask("POST", "/wasm/install", install("b", "one.wat"))
+        assert status >= 400
+        assert b"space" in body
+        assert daemon.ask("POST", "/wasm/update", {"name": "a", "instance_num": 3})[0] >= 400
+        assert daemon.answers("a", "one")
+        assert {path: path.read_bytes() for path in daemon.specs.glob("[!.]*")} == files
+    assert daemon.ask("POST", "/wasm/update", {"name": "a", "instance_num": 3})[0] == 202
+    assert daemon.files() == {"a": ("one.wat", 3)}
+    daemon.stop()
+
+
+def test_a_full_disk_under_the_state_still_serves_new_plugins(
+    tmp_path: Path, small_disk: Callable[[Path, str], None]
+) -> None:
+    small_disk(tmp_path / "state", "512k")
+    daemon = Daemon(tmp_path)
+    daemon.module("one.wat", "one")
+    daemon.start()
+    with full(daemon.state):
+        daemon.want("a", "one")
+        until(lambda: daemon.answers("a", "one"))
+    daemon.module("two.wat", "two")
+    daemon.want("b", "two")
+    until(lambda: daemon.answers("b", "two"))
+    daemon.restart()
+    until(lambda: daemon.answers("a", "one") and daemon.answers("b", "two"))
+    daemon.stop()
+
+
+def test_without_descriptors_it_waits_and_recovers(daemon: Daemon) -> None:
+    for text in ("one", "two"):
+        daemon.module(f"{text}.wat", text)
+    daemon.want("a", "one")
+    daemon.start()
+    until(lambda: daemon.answers("a", "one"))
+    before = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{daemon.pid}/fd")), before[1]))
+    connections = [_connect(daemon) for _ in range(20)]
+    daemon.want("b", "two")
+    assert not any(_is_answered(connection) for connection in connections[-3:])
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, before)
+    for connection in connections:
+        connection.close()
+    until(lambda: daemon.answers("b", "two"))
+    assert daemon.answers("a", "one")
+
+
+def _connect(daemon: Daemon) -> "_Connection":
+    return _Connection(daemon)
+
+
+class _Connection:
+    """A request that is sent and waited for on a thread, so that nobody hangs."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.answered = threading.Event()
+        self._thread = threading.Thread(target=self._ask, args=(daemon,))
+        self._thread.start()
+
+    def _ask(self, daemon: Daemon) -> None:
+        try:
+            daemon.call("a")
+        except OSError:
+            return
+        self.answered.set()
+
+    def close(self) -> None:
+        self._thread.join()
+
+
+def _is_answered(connection: _Connection) -> bool:
+    return connection.answered.wait(0.2)
+
+
+def test_without_file_events_it_polls_and_says_so(tmp_path: Path) -> None:
+    """In a user namespace of its own, no user may have an inotify instance."""
+    daemon = Daemon(tmp_path, prefix=("unshare", "--user", "--map-root-user", "sh", "-c", LIMITED, "sh"))
+    if subprocess.run([*daemon.prefix, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("user namespaces, or their limits, are not to be had here")
+    daemon.module("one.wat", "one")
+    daemon.start()
+    assert "no file events" in daemon.log
+    daemon.want("a", "one")
+    until(lambda: daemon.answers("a", "one"))
+    daemon.stop()
+
+
+LIMITED = 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"'

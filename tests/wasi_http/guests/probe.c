@@ -1,0 +1,271 @@
+// A component that misbehaves, or uses what a host offers, as the path of the request says.
+
+#include "wasi_http.h"
+
+#define CLI(name) __attribute__((import_module("wasi:cli/stdout@0.2.0"), import_name(name)))
+#define CLOCK(name) __attribute__((import_module("wasi:clocks/monotonic-clock@0.2.0"), import_name(name)))
+#define POLL(name) __attribute__((import_module("wasi:io/poll@0.2.0"), import_name(name)))
+#define CONFIG(name) __attribute__((import_module("wasi:config/store@0.2.0-draft-2024-09-27"), import_name(name)))
+#define STORE(name) __attribute__((import_module("wasi:keyvalue/store@0.2.0-draft2"), import_name(name)))
+#define ENVIRONMENT(name) __attribute__((import_module("wasi:cli/environment@0.2.0"), import_name(name)))
+#define OUTGOING(name) __attribute__((import_module("wasi:http/outgoing-handler@0.2.0"), import_name(name)))
+
+CLI("get-stdout") handle get_stdout(void);
+CLOCK("subscribe-duration") handle subscribe_duration(uint64_t);
+CLOCK("now") uint64_t now(void);
+POLL("[method]pollable.block") void pollable_block(handle);
+POLL("[resource-drop]pollable") void pollable_drop(handle);
+CONFIG("get") void config_get_raw(const char *, uint32_t, void *);
+STORE("open") void store_open_raw(const char *, uint32_t, void *);
+STORE("[method]bucket.get") void bucket_get_raw(handle, const char *, uint32_t, void *);
+STORE("[resource-drop]bucket") void bucket_drop(handle);
+ENVIRONMENT("get-environment") void environment_raw(void *);
+HTTP("[constructor]outgoing-request") handle outgoing_new(handle headers);
+HTTP("[method]outgoing-request.set-method") uint32_t outgoing_set_method(handle, uint32_t, const char *, uint32_t);
+HTTP("[method]outgoing-request.set-scheme") uint32_t outgoing_set_scheme(handle, uint32_t, uint32_t, const char *, uint32_t);
+HTTP("[method]outgoing-request.set-authority") uint32_t outgoing_set_authority(handle, uint32_t, const char *, uint32_t);
+HTTP("[method]outgoing-request.set-path-with-query") uint32_t outgoing_set_path(handle, uint32_t, const char *, uint32_t);
+HTTP("[method]outgoing-request.body") void outgoing_body_raw(handle, void *);
+HTTP("[method]future-incoming-response.subscribe") handle future_subscribe(handle);
+HTTP("[method]future-incoming-response.get") void future_get_raw(handle, void *);
+HTTP("[method]incoming-response.status") uint32_t incoming_status(handle);
+HTTP("[method]incoming-response.consume") void incoming_consume_raw(handle, void *);
+HTTP("[resource-drop]incoming-response") void incoming_response_drop(handle);
+HTTP("[resource-drop]future-incoming-response") void future_drop(handle);
+HTTP("[resource-drop]response-outparam") void outparam_drop(handle);
+OUTGOING("handle") void outgoing_handle_raw(handle, uint32_t some_options, handle options, void *);
+
+static handle kept; // from one request to the next, where the store is used again
+static uint32_t requests;
+
+static void send(handle outparam, text data) {
+  handle out = respond(outparam, 200, fields_new());
+  handle to = ok_handle(body_write_raw, out);
+  write_all(to, data);
+  output_drop(to);
+  finish(out, 0);
+}
+
+static void spin(void) {
+  for (volatile uint32_t i = 0;; i++) {
+  }
+}
+
+static void endless(handle outparam) {
+  static const char block[4096];
+  handle to = ok_handle(body_write_raw, respond(outparam, 200, fields_new()));
+  while (write_all(to, (text){block, sizeof block})) {
+  }
+}
+
+static void half(handle outparam) {
+  handle to = ok_handle(body_write_raw, respond(outparam, 200, fields_new()));
+  write_all(to, TEXT("half of it"));
+  __builtin_trap();
+}
+
+static void wrong_length(handle outparam) {
+  handle headers = fields_new();
+  fields_append(headers, TEXT("content-length"), TEXT("100"));
+  handle out = respond(outparam, 200, headers);
+  handle to = ok_handle(body_write_raw, out);
+  write_all(to, TEXT("short"));
+  output_drop(to);
+  finish(out, 0);
+}
+
+static void print(text data) {
+  handle to = get_stdout();
+  write_all(to, data);
+  output_drop(to);
+}
+
+static void wait(uint64_t nanoseconds) {
+  handle pollable = subscribe_duration(nanoseconds);
+  pollable_block(pollable);
+  pollable_drop(pollable);
+}
+
+static text config_get(text key) {
+  struct {
+    uint32_t error, some;
+    text value;
+  } found;
+  config_get_raw(key.at, key.size, &found);
+  if ((uint8_t)found.error) return TEXT("error");
+  return (uint8_t)found.some ? found.value : TEXT("nothing");
+}
+
+static text store_get(text store, text key) {
+  struct {
+    uint32_t error;
+    handle bucket;
+    text rest;
+  } opened;
+  store_open_raw(store.at, store.size, &opened);
+  if ((uint8_t)opened.error) return (uint8_t)opened.bucket == 0 ? TEXT("no such store") : TEXT("error");
+  struct {
+    uint32_t error, some;
+    text value;
+  } found;
+  bucket_get_raw(opened.bucket, key.at, key.size, &found);
+  bucket_drop(opened.bucket);
+  if ((uint8_t)found.error) return TEXT("error");
+  return (uint8_t)found.some ? found.value : TEXT("nothing");
+}
+
+// GET (or POST, with a body) of http://AUTHORITY/PATH; what came back, or which error code.
+static void call(handle outparam, text authority, text path, text body) {
+  handle request = outgoing_new(fields_new());
+  if (body.size) outgoing_set_method(request, 2, 0, 0);
+  outgoing_set_scheme(request, 1, 0, 0, 0);
+  outgoing_set_authority(request, 1, authority.at, authority.size);
+  outgoing_set_path(request, 1, path.at, path.size);
+  handle out = body.size ? ok_handle(outgoing_body_raw, request) : 0;
+  struct {
+    uint64_t error;
+    uint32_t value;
+    uint32_t rest[7];
+  } sent;
+  outgoing_handle_raw(request, 0, 0, &sent);
+  if ((uint8_t)sent.error) {
+    char code[] = {'c', 'o', 'd', 'e', ' ', (char)('0' + (uint8_t)sent.value / 10), (char)('0' + (uint8_t)sent.value % 10)};
+    send(outparam, (text){code, sizeof code});
+    return;
+  }
+  if (out) {
+    handle to = ok_handle(body_write_raw, out);
+    write_all(to, body);
+    output_drop(to);
+    finish(out, 0);
+  }
+  handle pollable = future_subscribe(sent.value);
+  pollable_block(pollable);
+  pollable_drop(pollable);
+  struct {
+    uint64_t some, refused, failed;
+    uint32_t value;
+    uint32_t rest[7];
+  } got;
+  future_get_raw(sent.value, &got);
+  future_drop(sent.value);
+  if (!(uint8_t)got.some) {
+    send(outparam, TEXT("not yet"));
+    return;
+  }
+  if ((uint8_t)got.failed) {
+    char code[] = {'c', 'o', 'd', 'e', ' ', (char)('0' + (uint8_t)got.value / 10), (char)('0' + (uint8_t)got.value % 10)};
+    send(outparam, (text){code, sizeof code});
+    return;
+  }
+  handle in = ok_handle(incoming_consume_raw, got.value);
+  handle from = ok_handle(body_stream_raw, in);
+  handle to_client = respond(outparam, incoming_status(got.value), fields_new());
+  handle to = ok_handle(body_write_raw, to_client);
+  for (text some = read_some(from); some.size && write_all(to, some); some = read_some(from)) {
+  }
+  input_drop(from);
+  output_drop(to);
+  incoming_body_drop(in);
+  incoming_response_drop(got.value);
+  finish(to_client, 0);
+}
+
+static text variable(text name) {
+  struct {
+    field *at;
+    uint32_t size;
+  } found;
+  environment_raw(&found);
+  for (uint32_t i = 0; i < found.size; i++)
+    if (same(found.at[i].name, name)) return found.at[i].value;
+  return TEXT("nothing");
+}
+
+static text after(text path, text prefix) { return (text){path.at + prefix.size, path.size - prefix.size}; }
+
+#define WHEN(name) else if (same(path, TEXT(name)))
+#define WITH(name) else if (starts(path, TEXT(name)))
+
+EXPORT("wasi:http/incoming-handler@0.2.0#handle") void handle_request(handle request, handle outparam) {
+  heap_reset();
+  requests++;
+  text path = request_path(request);
+  if (same(path, TEXT("/trap"))) __builtin_trap();
+  WHEN("/spin") spin();
+  WHEN("/silent") {}
+  WHEN("/refuse") outparam_set_raw(outparam, 1, 38, 0, 0, 0, 0, 0, 0);
+  WHEN("/drop-outparam") outparam_drop(outparam);
+  WHEN("/endless") endless(outparam);
+  WHEN("/half") half(outparam);
+  WHEN("/wrong-length") wrong_length(outparam);
+  WHEN("/leak") for (;;) fields_new();
+  WHEN("/grow") for (;;) cabi_realloc(0, 0, 8, 1 << 20);
+  WHEN("/bad-handle") fields_drop(12345);
+  WHEN("/drop-twice") {
+    handle headers = request_headers(request);
+    fields_drop(headers);
+    fields_drop(headers);
+  }
+  WHEN("/drop-parent") {
+    handle body = ok_handle(request_consume_raw, request);
+    handle from = ok_handle(body_stream_raw, body);
+    incoming_body_drop(body);
+    send(outparam, read_some(from));
+    input_drop(from);
+  }
+  WHEN("/trap-after") {
+    send(outparam, TEXT("whole"));
+    __builtin_trap();
+  }
+  WHEN("/spin-after") {
+    send(outparam, TEXT("whole"));
+    spin();
+  }
+  WHEN("/unfinished") {
+    handle out = respond(outparam, 200, fields_new());
+    handle to = ok_handle(body_write_raw, out);
+    write_all(to, TEXT("some"));
+    output_drop(to);
+    outgoing_body_drop(out);
+  }
+  WHEN("/print") {
+    print(TEXT("first\nsecond"));
+    print(TEXT(" half\n"));
+    send(outparam, TEXT("printed"));
+  }
+  WHEN("/flood") {
+    static const char line[4096] = "flood\n";
+    for (int i = 0; i < 1000; i++) print((text){line, sizeof line});
+    send(outparam, TEXT("printed"));
+  }
+  WHEN("/keep") {
+    kept = request_headers(request);
+    send(outparam, TEXT("kept"));
+  }
+  WHEN("/use") {
+    field *entries;
+    fields_entries(kept, &entries);
+    send(outparam, TEXT("used"));
+  }
+  WHEN("/count") {
+    char digits[] = {(char)('0' + requests / 10 % 10), (char)('0' + requests % 10)};
+    send(outparam, (text){digits, 2});
+  }
+  WHEN("/sleep") {
+    wait(3600000000000ull);
+    send(outparam, TEXT("slept"));
+  }
+  WHEN("/nap") {
+    uint64_t start = now();
+    wait(20000000);
+    send(outparam, now() - start >= 20000000 ? TEXT("napped") : TEXT("too short"));
+  }
+  WITH("/env/") send(outparam, variable(after(path, TEXT("/env/"))));
+  WITH("/config/") send(outparam, config_get(after(path, TEXT("/config/"))));
+  WITH("/store/") send(outparam, store_get(TEXT("books"), after(path, TEXT("/store/"))));
+  WHEN("/no-store") send(outparam, store_get(TEXT("films"), TEXT("x")));
+  WITH("/call/") call(outparam, after(path, TEXT("/call/")), TEXT("/there?a=b"), TEXT(""));
+  WITH("/post/") call(outparam, after(path, TEXT("/post/")), TEXT("/there"), TEXT("a body"));
+  else send(outparam, TEXT("ok"));
+}

@@ -1,0 +1,52 @@
+"""The same components answer alike under `wasmtime serve` and under our daemon.
+
+What differs on purpose, and is therefore not compared: `date`, `server` and framing headers are the server's own;
+trailers of a response are not sent by our data plane; a component that fails is 502 here and 500 there.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import RunningDaemon, until
+from tests.wasi_http.serve import Exchange, ask, built, generated, serving
+from tests.wasi_http.world import ECHO
+
+SPEC = """
+apiVersion: wasm-reconciler.dev/v1alpha1
+kind: WasmPlugin
+metadata: {name: app}
+spec:
+  module: {path: app.wasm}
+  limits: {requestBytes: 16Mi, responseBytes: 16Mi, memory: 256Mi, timeout: 30s, startTimeout: 60s}
+  pool: {reuse: REUSE}
+"""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("component", "count", "reuse"),
+    [
+        pytest.param(lambda: ECHO, 200, 1, id="c-fresh"),
+        pytest.param(lambda: ECHO, 200, 50, id="c-reused"),
+        pytest.param(lambda: built("python.wasm"), 200, 1, id="python"),
+        pytest.param(lambda: built("javascript.wasm"), 200, 1, id="javascript"),
+    ],
+)
+def test_generated_requests_are_answered_alike(
+    tmp_path: Path, component: Callable[[], Path], count: int, reuse: int
+) -> None:
+    path = component()
+    daemon = RunningDaemon(tmp_path)
+    with serving(path) as theirs:
+        shutil.copy(path, daemon.modules / "app.wasm")
+        (daemon.specs / "app.yaml").write_text(SPEC.replace("REUSE", str(reuse)))
+        daemon.start()
+        try:
+            until(lambda: ask(daemon.listen, Exchange("GET", "/"), id="app").status == 200, "the first answer", 120)
+            for exchange in generated(count):
+                assert ask(daemon.listen, exchange, id="app") == ask(theirs, exchange, id="app"), exchange
+        finally:
+            daemon.stop()
