@@ -176,6 +176,17 @@ class DesiredStore:
         listings = self._listings
         return tuple(_status(source, listings.get(source.id, Listing(()))) for source in self._sources)
 
+    def troubles(self) -> dict[tuple[str, str], str]:
+        """What is wrong now, by source and file (no file: the source as a whole). Cheap where little is wrong."""
+        found: dict[tuple[str, str], str] = {}
+        for source, listing in self._listings.items():
+            if listing.error:
+                found[source, ""] = listing.error
+            for file in listing.files:
+                if file.problems:
+                    found[source, file.path] = "; ".join(map(str, file.problems))
+        return found
+
     def subscribe(self, callback: Subscriber) -> None:
         """Call `callback` after each change with the names that changed or went, on the thread that found it."""
         self._subscribers = (*self._subscribers, callback)

@@ -99,7 +99,7 @@ class Manager:
         self._watch_files(names)
 
     def _listed(self) -> None:
-        self._source_events.look(self._store.sources())
+        self._source_events.look(self._store.troubles())
 
     def _names(self) -> Iterable[str]:
         return sorted({*self._store.list().plugins, *self._host.plugins()})

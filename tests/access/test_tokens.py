@@ -211,7 +211,7 @@ def test_a_broken_file_keeps_the_last_good_one_and_the_log_says_so(
         for _ in range(3):
             assert port.ask("GET", "/sources", authorization=bearer(READER)).status == 200
             assert port.ask("GET", "/sources", authorization=bearer("nobody-has-this-one")).status == 401
-    [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
+    [warning] = [record for record in caplog.records if record.name == "api.followed"]
     assert str(tokens) in warning.reason
     tokens.write_text("tokens: []")
     assert port.ask("GET", "/sources", authorization=bearer(READER)).status == 401

@@ -20,13 +20,21 @@ FLAGS = (
 
 
 class View:
-    """One tab, and everything that it or the browser's console complained of."""
+    """One tab, and everything that it or the browser's console complained of.
+
+    `refusals`: answers that are refused or never come are meant to; what the browser itself says of them is no fault.
+    """
 
     def __init__(self, page: Any) -> None:
         self.page = page
         self.complaints: list[str] = []
+        self.refusals = False
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda entry: self.complaints.append(entry.text) if entry.type == "error" else None)
+        page.on("console", self._hear)
+
+    def _hear(self, entry: Any) -> None:
+        if entry.type == "error" and not (self.refusals and entry.text.startswith("Failed to load resource")):
+            self.complaints.append(entry.text)
 
     def open(self, daemon: Daemon, part: str = "") -> Any:
         """Load the page and wait until it is live."""

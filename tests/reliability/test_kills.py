@@ -27,6 +27,7 @@ class Changes:
         self.wanted: dict[str, Plugin] = {}
         self.maybe: dict[str, Plugin | None] = {}
         self.acknowledged = 0
+        self.done: list[tuple[object, ...]] = []
         self._random = random.Random(seed)
         for text in TEXTS:
             daemon.module(f"{text}.wat", text)
@@ -39,6 +40,7 @@ class Changes:
         if killer is not None:
             killer.start()
         way = self._random.choice((self._by_file, self._by_file_removed, self._by_http, self._by_http))
+        self.done.append((way.__name__, name, wanted, killed_at))
         way(name, wanted)
         if killer is not None:
             killer.join()
@@ -87,6 +89,7 @@ class Changes:
         except (OSError, http.client.HTTPException):
             self.maybe[name] = wanted
             return
+        self.done.append((path, name, wanted, status))
         if 200 <= status < 300:
             self.acknowledged += 1
             self.maybe.pop(name, None)
@@ -100,7 +103,7 @@ class Changes:
         files = self.daemon.files()
         for name in NAMES:
             allowed = [self.wanted.get(name)] + ([self.maybe[name]] if name in self.maybe else [])
-            assert files.get(name) in allowed, (name, files.get(name), allowed)
+            assert files.get(name) in allowed, (name, files.get(name), allowed, self.done[-12:])
         self.wanted, self.maybe = files, {}
 
     def check_served(self) -> None:

@@ -83,13 +83,18 @@ class ComponentFfi:
         encode = None if result is None else self.values.encoder(result)
         places = tuple((decode, at * SIZE, (at + 1) * SIZE) for at, decode in enumerate(decoders))
         size = SIZE * len(decoders)
+        lone = decoders[0] if len(decoders) == 1 else None  # most functions: a method of a resource
+        read, write = ctypes.string_at, ctypes.memmove
 
         def called(_data: Any, context: int, _type: Any, args: int, _count: int, results: int, _results: int) -> int:
             try:
-                raw = ctypes.string_at(args, size) if size else b""
-                value = function(*[decode(context, raw[start:end]) for decode, start, end in places])
+                if lone is not None:
+                    value = function(lone(context, read(args, SIZE)))
+                else:
+                    raw = read(args, size) if size else b""
+                    value = function(*[decode(context, raw[start:end]) for decode, start, end in places])
                 if encode is not None:
-                    ctypes.memmove(results, encode(context, value), SIZE)
+                    write(results, encode(context, value), SIZE)
                 return 0
             except GuestRefused as refused:
                 return self.error(str(refused))

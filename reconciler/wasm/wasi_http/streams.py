@@ -62,6 +62,9 @@ _U64: Final = native.WASMTIME_COMPONENT_U64.value
 _U32: Final = native.WASMTIME_COMPONENT_U32.value
 FILES: Final = Path(__file__).parent / "files.wat"
 """The component that opens files."""
+_BASIC: Final = ("input", "output", "printing", "wait")
+_OF_FILES: Final = ("read", "write")
+"""What the two lending components export."""
 _MEMORY: Final = "/dev/shm"  # noqa: S108 - mkdtemp makes the names in it
 _DIRECTORY: Final = ".bodies"
 """What the directory is called in the store. Guests that are given no directories are not shown it."""
@@ -144,6 +147,7 @@ class Lender:
         self.ffi = ffi
         self._basic = model.Component(engine, LENDER)
         self._files = model.Component(engine, FILES.read_bytes())
+        self._exports = _exports(self._basic, _BASIC) | _exports(self._files, _OF_FILES)
         self._linker = model.Linker(engine)
         self._linker.add_wasip2()
         self._numbers = itertools.count(1)
@@ -154,6 +158,12 @@ class Lender:
     def instantiate(self, store: wasmtime.Store, *, files: bool = False) -> model.Instance:
         """An instance in a guest's store: of the component that opens files, or of the other."""
         return self._linker.instantiate(store, self._files if files else self._basic)
+
+    def function(self, instance: model.Instance | None, store: wasmtime.Store, name: str) -> model.Func:
+        """A function that an instance exports."""
+        found = instance and instance.get_func(store, self._exports[name])
+        assert found is not None
+        return found
 
     def add(self, prints: "Prints") -> int:
         """Where a guest prints to; the number is for `print_to` and `remove`."""
@@ -222,6 +232,7 @@ class Streams:
         self._lender = lender
         self._store = store
         self._spec = spec
+        self._instances: list[model.Instance | None] = [None, None]
         self._functions: dict[str, model.Func] = {}
         self.prints = Prints()
         self._number = lender.add(self.prints)
@@ -234,7 +245,8 @@ class Streams:
         config = wasmtime.WasiConfig()
         try:
             config.argv = [self._spec.plugin]
-            config.env = self._spec.env
+            if self._spec.env:
+                config.env = self._spec.env
             self._lender.print_to(config, self._number)
             config.stdout_file = f"/proc/self/fd/{response.descriptor}"
             if request:
@@ -296,13 +308,18 @@ class Streams:
     def _lend(self, name: str, *args: bytes) -> Foreign:
         function = self._functions.get(name)
         if function is None:
-            instance = self._lender.instantiate(self._store, files=name in ("read", "write"))
-            for export in ("read", "write") if name in ("read", "write") else ("input", "output", "printing", "wait"):
-                found = instance.get_func(self._store, export)
-                assert found is not None
-                self._functions[export] = found
-            function = self._functions[name]
+            lender = self._lender
+            files = name in _OF_FILES
+            if self._instances[files] is None:
+                self._instances[files] = lender.instantiate(self._store, files=files)
+            function = self._functions[name] = lender.function(self._instances[files], self._store, name)
         return Foreign(_NUMBER.unpack(self._lender.ffi.call(self._store, function, *args))[1])
+
+
+def _exports(component: model.Component, names: tuple[str, ...]) -> dict[str, model.ExportIndex]:
+    """Where a component's functions are: to look them up by name in each instance takes longer than to call them."""
+    found = {name: component.get_export_index(name) for name in names}
+    return {name: index for name, index in found.items() if index is not None}
 
 
 def _number(kind: int, value: int) -> bytes:

@@ -1,0 +1,119 @@
+"""What a plugin's requests cost while a hostile one lives next door: the 99th percentile at a fixed load.
+
+Minutes long and about time, so no unit test: it measures, prints a table, and fails where a neighbour waits more than
+twice as long as in quiet.
+"""
+
+import http.client
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+
+from tests.daemon import until
+from tests.guest_wat import answering, trap_on_call
+from tests.hostile.guests import EXIT, FOR_EVER, SPIN, constants, doing, guest, storm
+from tests.hostile.resident import resident
+from tests.reliability.conftest import Daemon
+
+SECONDS = 6
+RATE = 50
+"""Requests a second of each of two clients."""
+
+GROW = "(loop $more{n} (br_if $more{n} (i32.ne (memory.grow {n} (i32.const 16)) (i32.const -1))))"
+FILL = "(memory.fill {n} (i32.const 0) (i32.const 1) (i32.mul (memory.size {n}) (i32.const 65536)))"
+BOMB = GROW + FOR_EVER.format(body=FILL).replace("$ever", "$ever{n}")
+DOWN = "(func $down (result i32) (i32.add (call $down) (i32.const 1)))"
+TABLE = "(loop $more (br_if $more (i32.ne (table.grow (ref.null func) (i32.const 1000)) (i32.const -1))))"
+LOG = f"(call $proxy_log {constants(2, 0, 8000)})"
+APPEND = f"(call $proxy_set_buffer_bytes {constants(1, 0x7FFFFFFF, 0, 0, 65536)})"
+SHARE = f"(call $proxy_set_shared_data {constants(0, 9, 0, 100000, 0)})"
+AGAIN = f"(drop (call $proxy_get_buffer_bytes {constants(0, 0, 9, 64, 68)}))"
+
+HOSTILE: Mapping[str, bytes] = {
+    "loop in a request": doing("proxy_on_request_headers", SPIN),
+    "loop in configure": doing("proxy_on_configure", SPIN),
+    "loop in a timer": doing("proxy_on_tick", SPIN),
+    "loop in its 100th call": answering("x", before=f"(if (i32.eq (global.get $calls) (i32.const 100)) (then {SPIN}))"),
+    "memory bomb": doing("proxy_on_request_headers", BOMB.format(n=0)),
+    "memory bomb, 4 memories": doing(
+        "proxy_on_request_headers",
+        "".join(GROW.format(n=number) for number in range(4)) + BOMB.format(n=3),
+        extra="(memory 1) (memory 1) (memory 1)",
+    ),
+    "recursion": doing("proxy_on_request_headers", "(drop (call $down))", extra=DOWN),
+    "table bomb": doing("proxy_on_request_headers", TABLE, extra="(table 1 funcref)"),
+    "log storm": storm(LOG, imports="proxy_log"),
+    "shared data storm": storm(SHARE, imports="proxy_set_shared_data"),
+    "response flood": storm(APPEND, imports="proxy_set_buffer_bytes"),
+    "trap in each 3rd call": answering("x", before=trap_on_call(3)),
+    "exit": doing("proxy_on_request_headers", EXIT, imports=["proc_exit"]),
+    "re-entrant allocator": doing("malloc", AGAIN),
+    "trap at the start": guest({"proxy_on_configure": "unreachable"}),
+}
+
+
+@contextmanager
+def bothered(daemon: Daemon, clients: int = 2) -> Iterator[None]:
+    """Clients that ask the hostile plugin, one request after the other."""
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            try:
+                daemon.call("bad")
+            except (OSError, http.client.HTTPException):
+                ended.wait(0.01)
+            ended.wait(0.001)
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def percentile(daemon: Daemon) -> float:
+    """Milliseconds within which 99 of 100 requests to the neighbour are answered; all must be."""
+    command = ["hey", "-z", f"{SECONDS}s", "-c", "2", "-q", str(RATE), "-H", "id: good", f"http://{daemon.listen}/"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    (answered,) = re.findall(r"\[200\]\s+(\d+) responses", said)
+    assert "Error distribution" not in said, said
+    assert len(re.findall(r"\[\d+\]", said)) == 1, said
+    assert int(answered) > SECONDS * RATE
+    (found,) = re.findall(r"99% in ([\d.]+) secs", said)
+    return float(found) * 1000
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(shutil.which("hey") is None, reason="hey makes the load")
+def test_a_neighbour_waits_at_most_twice_as_long(daemon: Daemon) -> None:
+    daemon.module("good.wat", "good")
+    daemon.want("good", "good", 2)
+    daemon.start()
+    until(lambda: daemon.answers("good", "good"))
+    quiet = max(percentile(daemon) for _ in range(2))
+    print(f"\n{os.cpu_count()} cores; quiet: {quiet:.1f} ms, {resident(daemon.pid) / 2**20:.0f} MiB")
+    loud: dict[str, float] = {}
+    for number, (name, wasm) in enumerate(HOSTILE.items()):
+        module = f"bad{number}"
+        daemon.write(daemon.modules / f"{module}.wat", wasm)
+        daemon.want("bad", module, 2)
+        until(lambda: f'"{module}.wat"' in str(daemon.ask("GET", PLUGIN)[2]), "the plugin")  # noqa: B023
+        with bothered(daemon):
+            loud[name] = percentile(daemon)
+        print(f"{name:28} {loud[name]:7.1f} ms  {loud[name] / quiet:4.1f}x  {resident(daemon.pid) / 2**20:.0f} MiB")
+    assert {name: found for name, found in loud.items() if found > 2 * quiet} == {}
+
+
+PLUGIN = "/apis/wasm-reconciler.dev/v1alpha1/wasmplugins"
