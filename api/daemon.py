@@ -14,6 +14,7 @@ from typing import Any, Final
 from api.access.kube import RoleAuthorizer
 from api.access.parts import AccessParts, access_parts
 from api.admin import PAGES, STREAMS, AdminServer, create_app
+from api.cluster.parts import Cluster
 from api.dashboard.face import Dashboard, DashboardParts
 from api.dashboard.feed import Watched as Shown
 from api.dashboard.pagefiles import PageFiles
@@ -53,7 +54,7 @@ from specs.directory import DirectorySource
 from specs.document import load_data
 from specs.errors import SpecInvalid
 from specs.identity import IdentityStore
-from specs.source import Source
+from specs.source import CLUSTER, Source
 from specs.store import DesiredStore
 from specs.sync import SyncLoop
 from specs.watch import Watcher
@@ -126,14 +127,19 @@ class Daemon:
                 f"the state directory {settings.state} cannot be used: {error}; choose another with --state DIR"
             ) from error
         stack.callback(identities.close)
-        sources = _sources(settings)
+        cluster = _cluster(settings)
+        sources = (*_sources(settings), *([cluster.source] if cluster else []))
         store = DesiredStore(sources, identities)
         manager = self._control(stack, store)
         sync = SyncLoop(store)
         watcher = stack.enter_context(Watcher(sync.poke))
         for source in sources:
-            watcher.watch(source.path)
+            if source.kind != CLUSTER:
+                watcher.watch(source.path)
         stack.callback(sync.stop)
+        if cluster is not None:
+            stack.callback(cluster.stop)
+            cluster.follow(sync.poke)
         sync.start()
         if not sync.flush(FIRST_LISTING_SECONDS):
             raise StartFailed(f"the sources could not be listed within {FIRST_LISTING_SECONDS:.0f} s")
@@ -141,6 +147,8 @@ class Daemon:
         stack.callback(manager.stop)
         stack.callback(self._remote.close)
         manager.start(modules)
+        if cluster is not None:
+            cluster.report(store, manager.board)
         self._polling = watcher.polling or modules.polling
         self._readiness = Readiness(manager)
         writer = DesiredWriter(store, sync, sources)
@@ -284,6 +292,16 @@ def run(settings: ServeSettings) -> int:
     daemon.stop()
     logger.info("stopped")
     return 0
+
+
+def _cluster(settings: ServeSettings) -> Cluster | None:
+    """The cluster that is followed, if any."""
+    if not settings.kube:
+        return None
+    try:
+        return Cluster(settings)
+    except ValueError as error:
+        raise StartFailed(str(error)) from error
 
 
 def _sources(settings: ServeSettings) -> tuple[Source, ...]:

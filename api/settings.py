@@ -61,6 +61,10 @@ class ServeSettings:
     credentials or TLS, `metrics_open` lets metrics be read without a token. `tls_*` and `client_ca` are the data
     plane's files in PEM, `admin_tls_*` and `admin_client_ca` the admin port's. `drain_timeout` is how long requests may
     go on after SIGTERM, in seconds.
+
+    `kube` is the Kubernetes API whose WasmPlugin objects are followed (empty: none), of `namespace`, by
+    `kube_selector`; `kube_token` and `kube_ca` are files. `node` is this daemon's name there (empty: the host's), and
+    `workload` what it is a part of.
     """
 
     config: tuple[Path, ...]
@@ -88,3 +92,9 @@ class ServeSettings:
     client_ca: Path | None = None
     metrics_open: bool = False
     drain_timeout: float = 15.0
+    kube: str = ""
+    kube_selector: str = ""
+    kube_token: Path | None = None
+    kube_ca: Path | None = None
+    node: str = ""
+    workload: str = ""

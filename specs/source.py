@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from specs.followed import FileState
+
+CLUSTER: Final = "cluster"
+"""The kind of a source whose plugins are changed elsewhere, and cannot be written here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Source(Protocol):
 
     @property
     def kind(self) -> str:
-        """`directory` or `config`."""
+        """`directory`, `config` or `cluster`."""
 
     @property
     def path(self) -> Path:

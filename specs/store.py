@@ -20,7 +20,7 @@ from specs.errors import Problem
 from specs.followed import FileState
 from specs.identity import Identity, IdentityStore
 from specs.model import WasmPlugin
-from specs.source import Listing, Source
+from specs.source import CLUSTER, Listing, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +314,7 @@ def _status(source: Source, listing: Listing) -> SourceStatus:
         id=source.id,
         kind=source.kind,
         path=str(source.path),
-        writable=is_writable(source.path),
+        writable=takes_writes(source),
         error=listing.error,
         files=tuple(_file_status(file) for file in listing.files),
     )
@@ -322,6 +322,11 @@ def _status(source: Source, listing: Listing) -> SourceStatus:
 
 def _file_status(file: FileState) -> FileStatus:
     return FileStatus(file.path, file.digest, len(file.documents), file.kept, file.problems)
+
+
+def takes_writes(source: Source) -> bool:
+    """Whether plugins can be written there."""
+    return source.kind != CLUSTER and is_writable(source.path)
 
 
 def is_writable(path: Path) -> bool:

@@ -17,8 +17,8 @@ from specs.elements import Element
 from specs.errors import Problem, SpecConflict, SpecInvalid, SpecNotFound, SpecReadOnly, SpecWriteFailed
 from specs.files import decode_text, put_file, read_bytes, remove_file
 from specs.model import MAX_INSTANCES, WasmPlugin
-from specs.source import Source
-from specs.store import Desired, DesiredStore, Owner, is_writable
+from specs.source import CLUSTER, Source
+from specs.store import Desired, DesiredStore, Owner, takes_writes
 
 FLUSH_SECONDS: Final = 10.0
 """Longest wait for the store to show what was written."""
@@ -129,13 +129,15 @@ class DesiredWriter:
     def _target(self) -> Source:
         sources = sorted(self._sources.values(), key=lambda source: source.kind != "config")
         for source in sources:
-            if source.kind == "config" or is_writable(source.path):
+            if source.kind == "config" or takes_writes(source):
                 return source
         where = ", ".join(str(source.path) for source in sources) or "there is none"
         raise SpecReadOnly(where, "no configuration file, and no directory that can be written")
 
     def _edit(self, owner: Owner, name: str, change: Callable[[Editor, Element], str]) -> None:
         source = self._sources[owner.source]
+        if source.kind == CLUSTER:
+            raise SpecReadOnly(f"{name} in {source.id}", "it is only followed here")
         path = source.path if source.kind == "config" else source.path / owner.file
         raw, text = _read(path)
         editor = Editor(text, str(path))

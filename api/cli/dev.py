@@ -40,6 +40,7 @@ def dev(client: Client, source: Path, path: str, once: bool) -> None:
     CLANG, GO, RUSTC and ASC in the environment name other compilers. End it with Ctrl-C.
     """
     work = _Work(client, source, path)
+    seen = source.read_bytes()
     good = work.turn()
     if once:
         sys.exit(0 if good else 1)
@@ -47,7 +48,7 @@ def dev(client: Client, source: Path, path: str, once: bool) -> None:
     with Watcher(lambda _path: changed.set()) as watcher:
         watcher.watch(source.parent)
         console().print(f"[dim]watching {escape(str(source))}; save it to see the change, Ctrl-C to end[/]")
-        seen = source.read_bytes()
+        changed.set()  # it may have been saved since it was built
         while True:
             changed.wait()
             time.sleep(QUIET)

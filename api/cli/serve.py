@@ -102,6 +102,18 @@ def _option(flag: str, **attributes: Any) -> Callable[[Callable[..., Any]], Call
     metavar="DURATION",
     help="How long requests may go on after SIGTERM.",
 )
+@_option(
+    "--kube",
+    default="",
+    show_default=False,
+    metavar="URL",
+    help="Follow the WasmPlugin objects of that Kubernetes API or daemon; in-cluster: of the pod's own.",
+)
+@_option("--kube-selector", default="", show_default=False, metavar="LABELS", help="Only objects with these labels.")
+@_option("--kube-token", type=FILE, metavar="FILE", help="The bearer token to show there.")
+@_option("--kube-ca", type=FILE, metavar="FILE", help="Authorities of its certificate, in PEM.")
+@_option("--node", default="", show_default="the host's name", metavar="NAME", help="This daemon's name there.")
+@_option("--workload", default="", show_default=False, metavar="NAME", help="What it is a part of there.")
 @_option("--log-level", type=click.Choice(LogLevel, case_sensitive=False), default="info", help="What is logged.")
 @_option("--log-format", type=click.Choice(LogFormat, case_sensitive=False), default="text", help="How it is logged.")
 def serve(**flags: Any) -> None:

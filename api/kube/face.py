@@ -15,10 +15,11 @@ from api.kube.cache import WatchCache
 from api.kube.discovery import CoreVersions, Group, Groups, GroupVersion, Version, group_names
 from api.kube.errors import serializer
 from api.kube.feeds import DesiredState, EventFeed, History, NamespaceFeed, PluginFeed, Statuses
+from api.kube.nodes import NodeStatuses
 from api.kube.numbers import Numbers
 from api.kube.openapi import OpenApi
 from api.kube.ownership import Ownership
-from api.kube.plugins import PLUGIN_FIELDS, Plugin, Plugins, Scale
+from api.kube.plugins import PLUGIN_FIELDS, Plugin, Plugins, Scale, Status
 from api.kube.reads import Collection, Kind, Reader, Single
 from api.kube.resources import (
     ACCESS_REVIEWS,
@@ -64,7 +65,8 @@ class KubeApi:
         self._authorizer = authorizer or AllowServed()
         self._ownership = Ownership(parts.state / "managed-fields.sqlite3", time.time)
         numbers = Numbers(self._ownership.first_number)
-        self._feed = PluginFeed(parts.desired, parts.status, self._ownership, parts.namespace)
+        self._nodes = NodeStatuses(time.monotonic)
+        self._feed = PluginFeed(parts.desired, parts.status, self._nodes, self._ownership, parts.namespace)
         plugins = WatchCache(self._feed, numbers)
         core = EventFeed(parts.events, parts.desired, CORE_EVENTS, parts.namespace)
         events = EventFeed(parts.events, parts.desired, EVENTS, parts.namespace)
@@ -119,6 +121,7 @@ class KubeApi:
 
         self._parts.desired.subscribe(plugins_changed)
         self._parts.status.subscribe(plugins_changed)
+        self._nodes.subscribe(plugins_changed)
         self._parts.events.subscribe(event_happened)
         # What changed between the feed's first look and the subscription is looked at once more.
         self._feed.note(frozenset(self._parts.desired.list().plugins))
@@ -147,10 +150,11 @@ class KubeApi:
             namespace=parts.namespace,
         )
         plugin = Plugin(self._plugins, reader, writes)
+        status = Status(self._plugins, reader, self._nodes)
         for path in PLUGINS.paths():
             app.add_route(path, Plugins(self._plugins, reader, writes))
             app.add_route(f"{path}/{{name}}", plugin)
-            app.add_route(f"{path}/{{name}}/status", plugin, suffix="status")
+            app.add_route(f"{path}/{{name}}/status", status)
             app.add_route(f"{path}/{{name}}/scale", Scale(self._plugins, reader, writes))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from api.kube.nodes import NodeStatuses
 from api.kube.ownership import Ownership
 from api.kube.resources import CORE_EVENTS, EVENTS, Resource
 from api.ports import StatusReader
@@ -68,9 +69,12 @@ def owned_data(plugin: WasmPlugin) -> dict[str, Any]:
 class PluginFeed:
     """Plugins: spec, status and owners as one object. `note` may be called from any thread, `changes` by one."""
 
-    def __init__(self, desired: DesiredState, status: Statuses, ownership: Ownership, namespace: str) -> None:
+    def __init__(
+        self, desired: DesiredState, status: Statuses, nodes: NodeStatuses, ownership: Ownership, namespace: str
+    ) -> None:
         self._desired = desired
         self._status = status
+        self._nodes = nodes
         self._ownership = ownership
         self._namespace = namespace
         self._lock = threading.Lock()
@@ -91,6 +95,7 @@ class PluginFeed:
             entry = self._desired.get(name)
             if entry is None:
                 self._ownership.forget(name)
+                self._nodes.forget(frozenset(one.uid for one in self._desired.list()))
                 yield name, None
             else:
                 yield name, self.object(entry)
@@ -109,13 +114,16 @@ class PluginFeed:
             **owned.get("metadata", {}),
             "managedFields": [manager.entry() for manager in managers],
         }
-        status = self._status.get(entry.name)
+        status = dict(self._status.get(entry.name) or {})
+        nodes = self._nodes.of(entry.uid)
+        if nodes:
+            status["nodes"] = nodes
         return {
             "apiVersion": API_VERSION,
             "kind": KIND,
             "metadata": metadata,
             "spec": owned["spec"],
-            "status": dict(status or {}),
+            "status": status,
         }
 
 

@@ -148,8 +148,9 @@ def _paths(resource: Resource) -> dict[str, Any]:
             kind = gvk(part.group, part.version, part.kind)
             schema = SCALE if part.kind == "Scale" else _name(resource)
             verbs = {verb: _VERBS_ONE[verb] for verb in part.verbs}
+            patches = _PATCHES[2:] if part.name == "status" else _PATCHES[:2]
             operations = {
-                method: _operation(verb, below, kind, schema, patches=_PATCHES[:2]) for verb, method in verbs.items()
+                method: _operation(verb, below, kind, schema, patches=patches) for verb, method in verbs.items()
             }
             found[below] = operations | {"parameters": [*inside, _in_path("name")]}
     return found

@@ -7,6 +7,7 @@ from typing import Any, Final
 import falcon
 
 from api.kube.errors import KubeError, bad_request, forbidden, invalid, not_found, success
+from api.kube.nodes import NodeStatuses
 from api.kube.patches import PatchInvalid, json_patch, merge_patch
 from api.kube.reads import Kind, Reader, send
 from api.kube.requests import (
@@ -88,10 +89,6 @@ class Plugin:
         """Get."""
         self._reader.one(self._kind, req, resp, namespace, name)
 
-    def on_get_status(self, req: falcon.Request, resp: falcon.Response, name: str, namespace: str = "") -> None:
-        """Get, by the address of the status. It is the daemon's to write, so there is nothing else here."""
-        self._reader.one(self._kind, req, resp, namespace, name)
-
     def on_put(self, req: falcon.Request, resp: falcon.Response, name: str, namespace: str = "") -> None:
         """Replace."""
         _check_namespace(self._reader, namespace)
@@ -130,6 +127,37 @@ class Plugin:
         dry = dry_run(req.get_param_as_list("dryRun") or given.get("dryRun"))
         item = self._writes.delete(name, given, dry_run=dry, check=lambda metadata: check_match(req, metadata))
         resp.media = success(PLUGINS, name, item.data["metadata"]["uid"])
+
+
+class Status:
+    """The status of one plugin, by an address of its own. Of it, other nodes may apply what they say; see nodes.py."""
+
+    def __init__(self, kind: Kind, reader: Reader, nodes: NodeStatuses) -> None:
+        self._kind = kind
+        self._reader = reader
+        self._nodes = nodes
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, name: str, namespace: str = "") -> None:
+        """Get the whole plugin."""
+        self._reader.one(self._kind, req, resp, namespace, name)
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, name: str, namespace: str = "") -> None:
+        """Server-side apply of a node's own entry."""
+        _check_namespace(self._reader, namespace)
+        kind, options = patch_type(req), write_options(req)
+        body = read_body(req)
+        if kind != APPLY_PATCH:
+            raise unsupported_type((APPLY_PATCH,))
+        manager = req.get_param("fieldManager")
+        if manager is None:
+            raise bad_request("fieldManager: Required value: is required for apply patch")
+        current = self._kind.cache.get(name)
+        if current is None:
+            raise not_found(PLUGINS, name)
+        check_match(req, current.data["metadata"])
+        if not options.dry_run:
+            self._nodes.apply(name, current.data["metadata"]["uid"], body.data, manager, force=options.force)
+        self._reader.one(self._kind, req, resp, namespace, name)
 
 
 class Scale:

@@ -72,7 +72,7 @@ PLUGINS: Final = Resource(
     categories=("all",),
     subresources=(
         Subresource("scale", "Scale", ("get", "patch", "update"), "autoscaling", "v1"),
-        Subresource("status", KIND, ("get",), API_GROUP, "v1alpha1"),
+        Subresource("status", KIND, ("get", "patch"), API_GROUP, "v1alpha1"),
     ),
 )
 CORE_EVENTS: Final = Resource("", "v1", "events", "event", "Event", READ, short_names=("ev",))

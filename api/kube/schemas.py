@@ -146,14 +146,29 @@ def status_schema() -> Schema:
         draining=_count("Finishing requests before they close."),
         restarts=_count("Replaced after a failure."),
     )
+    node = _object(
+        "What one of the nodes that follow the object says of it.",
+        node=_text("Which node; the key of the entry."),
+        workload=_text("What it is a part of."),
+        observedGeneration=_count("The generation that this is about."),
+        desired=_count("Instances wanted there."),
+        ready=_count("Instances started and answering there."),
+        revision=_text("What serves there."),
+        status=_text("Whether it is Ready there: True, False or Unknown."),
+        reason=_text("Why, in one word."),
+        message=_text("Why, in a sentence."),
+        lastTransitionTime=_text("When that changed last."),
+    ) | {"required": ["node"]}
+    nodes = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["node"], "type": "array", "items": node}
     return _object(
-        "What is observed. Written by the daemon alone.",
+        "What is observed. Written by the daemon alone, but for the entries of `nodes`.",
         observedGeneration=_count("The generation that this is about."),
         owner=owner,
         revision=revision,
         instances=instances,
         enforced={"type": "object", "description": "The limits that are enforced."},
         conditions={"type": "array", "items": condition, "description": "Where the plugin stands."},
+        nodes=nodes | {"description": "What the nodes that follow it say, each by an entry of its own."},
         shadowed={"type": "array", "items": owner, "description": "Other documents that claim the name."},
     )
 

@@ -1,14 +1,16 @@
-"""Components from outside: what one imports and exports, how many memories it has.
+"""Components from outside: what one imports and exports, how many memories it has; loading a compiled one.
 
-Belongs here: looking at a component without running it. Does not: compiling (engine.py), which kind of guest it is
+Belongs here: what is done with a component without running it. Does not: compiling (engine.py), which kind of guest it is
 (kinds.py), what its imports do (wasi_http).
 """
 
+import ctypes
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import wasmtime
 import wasmtime.component as model
+from wasmtime import _ffi as native
 
 from reconciler.wasm.kind import ExportShape, ImportShape, ModuleShape
 
@@ -52,6 +54,16 @@ def _close(items: Mapping[str, Any]) -> list[str]:
     for extern in items.values():
         extern.close()
     return list(items)
+
+
+def load_component(engine: wasmtime.Engine, code: bytes) -> model.Component:
+    """What was serialized: as the package does it, without one more copy of tens of megabytes. Raises WasmtimeError."""
+    found = ctypes.POINTER(native.wasmtime_component_t)()
+    place = ctypes.cast(ctypes.c_char_p(code), ctypes.POINTER(ctypes.c_uint8))
+    error = native.wasmtime_component_deserialize(engine.ptr(), place, len(code), ctypes.byref(found))
+    if error:
+        raise wasmtime.WasmtimeError._from_ptr(error)
+    return model.Component._from_ptr(found)
 
 
 def count_memories(binary: bytes) -> int:

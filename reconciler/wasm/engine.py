@@ -21,7 +21,7 @@ import wasmtime.component
 from reconciler.core.observed import Failure
 from reconciler.core.revision import InstanceLimits
 from reconciler.core.states import NextStep, Reason
-from reconciler.wasm.components import count_memories, is_component, shape_of
+from reconciler.wasm.components import count_memories, is_component, load_component, shape_of
 from reconciler.wasm.ffi.fast import FastFfi
 from reconciler.wasm.ffi.safe import SafeFfi
 from reconciler.wasm.ffi.seam import Ffi
@@ -162,7 +162,7 @@ class Engine:
         engine, code = self.native(metered), bytes(data[1:])
         try:
             if data[0] & _COMPONENT_MARK:
-                made = self._component(wasmtime.component.Component.deserialize(engine, code), digest, metered)
+                made = self._component(load_component(engine, code), digest, metered)
             else:
                 made = self._module(wasmtime.Module.deserialize(engine, code), digest, metered)
         except wasmtime.WasmtimeError as error:

@@ -17,11 +17,6 @@ _LINGER: Final = 100
 """Ticks without a guest call before the thread sleeps; waking it costs a request some ten microseconds."""
 
 
-def ticks(seconds: float) -> int:
-    """How many epochs from now a deadline in `seconds` lies."""
-    return math.ceil(max(seconds, 0.0) / TICK) + 1
-
-
 class EpochTicker:
     """Calls `advance` in step with the wall clock while calls run. Started on first use, stopped by close()."""
 
@@ -32,6 +27,17 @@ class EpochTicker:
         self._closed = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._began: float | None = None
+        self._done = 0
+
+    def ticks(self, seconds: float) -> int:
+        """How many epochs from now a deadline in `seconds` lies.
+
+        A busy process may let the thread fall behind the clock; it will catch up, so what it owes is added.
+        """
+        wanted = math.ceil(max(seconds, 0.0) / TICK) + 1
+        began = self._began
+        return wanted if began is None else wanted + max(0, int((time.monotonic() - began) / TICK) - self._done)
 
     def enter(self, call: object) -> None:
         """A guest call starts. `call` is any hashable thing that is not in a call already.
@@ -77,13 +83,15 @@ class EpochTicker:
             self._tick()
 
     def _tick(self) -> None:
-        start = time.monotonic()
-        done = 0
+        began = time.monotonic()
+        self._done = 0
+        self._began = began
         idle = 0
         while idle < _LINGER and not self._closed:
             time.sleep(TICK)
-            due = int((time.monotonic() - start) / TICK)
-            for _ in range(due - done):
+            due = int((time.monotonic() - began) / TICK)
+            while self._done < due:
                 self._advance()
+                self._done += 1
             idle = 0 if self._calls else idle + 1
-            done = due
+        self._began = None

@@ -28,7 +28,6 @@ from reconciler.wasm.kind import (
     Request,
     Response,
 )
-from reconciler.wasm.ticker import ticks
 
 NAME: Final = "wasi-command"
 
@@ -129,7 +128,7 @@ class PreparedCommand:
             number = self._wasi.open(store, run, (self.spec.plugin,), self.spec.preopens)
             if self._metered:
                 store.set_fuel(self.spec.limits.fuel or _START_FUEL)
-            store.set_epoch_deadline(ticks(left))
+            store.set_epoch_deadline(self._engine.ticker.ticks(left))
             instance = self._pre.instantiate(store)
             if entry:
                 run.guest = self._engine.ffi.bind(store, instance, entry)

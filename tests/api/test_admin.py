@@ -3,7 +3,6 @@ import json
 import socket
 import threading
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import falcon
@@ -13,41 +12,6 @@ from api.admin import MAX_BODY, AdminServer, create_app
 from api.dataplane.listen import ListenFailed
 from api.settings import Address
 from tests.api.world import READY, Client, World, plugin, serving
-
-API = "/apis/wasm-reconciler.dev/v1alpha1"
-
-
-def test_a_plugin_is_one_object_of_spec_and_status(client: Client, world: World) -> None:
-    world.files.add(plugin("id_1_1", route="id_1", instances=2))
-    world.status.set("id_1_1", READY)
-    answer = client.get(f"{API}/wasmplugins/id_1_1").json()
-    metadata = answer.pop("metadata")
-    assert answer == {
-        "apiVersion": "wasm-reconciler.dev/v1alpha1",
-        "kind": "WasmPlugin",
-        "spec": {"route": "id_1", "instances": 2, "module": {"path": "a.wasm"}},
-        "status": {"observedGeneration": 1, **READY},
-    }
-    assert (metadata["name"], metadata["generation"]) == ("id_1_1", 1)
-    assert len(metadata["uid"]) == 36
-    assert metadata["resourceVersion"] == "1"
-    assert datetime.fromisoformat(metadata["creationTimestamp"]).tzinfo is not None
-
-
-def test_the_list_holds_all_plugins_by_name(client: Client, world: World) -> None:
-    for name in ("b", "a", "c"):
-        world.files.add(plugin(name))
-    answer = client.get(f"{API}/wasmplugins").json()
-    assert answer["kind"] == "WasmPluginList"
-    assert [item["metadata"]["name"] for item in answer["items"]] == ["a", "b", "c"]
-    assert answer["items"][0]["status"] == {}
-
-
-def test_a_plugin_that_is_not_desired_is_404(client: Client) -> None:
-    answer = client.get(f"{API}/wasmplugins/nobody")
-    assert answer.status == 404
-    assert answer.error.startswith("nobody is not registered")
-
 
 def test_sources_and_events_are_listed(client: Client, world: World) -> None:
     world.events.events += [{"name": "a", "reason": "Created"}, {"name": "b", "reason": "Created"}]
@@ -66,14 +30,14 @@ def test_difference_an_unknown_endpoint_is_404_with_a_body_that_lists_the_endpoi
 
 
 def test_a_wrong_method_is_405_and_names_the_right_ones(client: Client) -> None:
-    answer = client.ask("DELETE", f"{API}/wasmplugins")
+    answer = client.ask("DELETE", "/sources")
     assert answer.status == 405
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
-    assert answer.error == f"DELETE is not allowed on {API}/wasmplugins; use GET, HEAD, OPTIONS"
+    assert answer.error == "DELETE is not allowed on /sources; use GET, HEAD, OPTIONS"
 
 
 def test_head_answers_like_get_without_a_body(client: Client) -> None:
-    answer = client.ask("HEAD", f"{API}/wasmplugins")
+    answer = client.ask("HEAD", "/sources")
     assert (answer.status, answer.body) == (200, b"")
     assert client.ask("HEAD", "/nowhere").status == 404
 

@@ -39,7 +39,7 @@ CHANGES: list[dict[str, Any]] = [
     {"limits": {"requestBytes": 5}},
     {"limits": {"responseBytes": 5}},
     {"pool": {"maxInvocations": 5}},
-    {"pool": {"reuse": False}},
+    {"pool": {"reuse": 5}},
     {"rollout": {"drainTimeout": "5s"}},
     {"rollout": {"autoRevert": False}},
     {"rollout": {"minHealthyTime": "5s"}},
@@ -71,7 +71,7 @@ def test_every_field_of_the_spec_is_among_the_changes() -> None:
         for spec in CHANGES
         for part, value in spec.items()
         for key in (value if isinstance(value, dict) else [""])
-    }  # noqa: E501
+    }
     fields = set()
     for name, info in type(plugin().spec).model_fields.items():
         inner = getattr(info.annotation, "model_fields", None)

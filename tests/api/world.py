@@ -12,6 +12,7 @@ from typing import Any
 from api.admin import AdminServer, create_app
 from api.ports import AdminServices, condition
 from api.settings import Address
+from api.streaming import Face
 from specs.directory import DirectorySource
 from specs.edit import new_file
 from specs.identity import IdentityStore
@@ -178,9 +179,9 @@ class Client:
 
 
 @contextmanager
-def serving(services: AdminServices) -> Iterator[Client]:
-    """A real admin server on a free port."""
-    server = AdminServer(create_app(services, "1.2.3"), Address("127.0.0.1", 0))
+def serving(services: AdminServices, *faces: Face) -> Iterator[Client]:
+    """A real admin server on a free port. `faces` are further endpoints."""
+    server = AdminServer(create_app(services, "1.2.3", faces), Address("127.0.0.1", 0))
     server.start()
     try:
         yield Client(server.port)

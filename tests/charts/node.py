@@ -178,11 +178,27 @@ class Pod:
 
     def caller(self, path: str) -> Caller:
         """Begin to ask."""
-        port = next(arg for arg in self.container["args"] if arg.startswith("--listen=")).rpartition(":")[2]
-        command = ["nsenter", f"--target={self.process.pid}", "--net", sys.executable, str(_CALLER), port, path]
+        program = [sys.executable, str(_CALLER), self._port("--listen="), path]
+        command = ["nsenter", f"--target={self.process.pid}", "--net", *program]
         caller = Caller(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         self._callers.append(caller)
         return caller
+
+    def until_busy(self, plugin: str) -> None:
+        """Wait until a request is inside the plugin, as the daemon's metrics say."""
+        port = self._port("--admin=")
+        address = f"http://127.0.0.1:{port}/metrics"
+        code = f"import urllib.request as u; print(u.urlopen({address!r}).read().decode())"
+        line = f'wasm_reconciler_pool_instances{{plugin="{plugin}",state="busy"}} 0'
+        until(lambda: plugin in (said := self._in_network(code)) and line not in said, f"a request to {plugin}")
+
+    def _in_network(self, code: str) -> str:
+        command = ["nsenter", f"--target={self.process.pid}", "--net", sys.executable, "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+
+    def _port(self, flag: str) -> str:
+        found: str = next(arg for arg in self.container["args"] if arg.startswith(flag)).rpartition(":")[2]
+        return found
 
     def pause(self) -> None:
         """Run the preStop hook, if there is one."""

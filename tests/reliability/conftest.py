@@ -24,6 +24,12 @@ spec:
 class Daemon(RunningDaemon):
     """A daemon that may also end otherwise than it should."""
 
+    def __enter__(self) -> "Daemon":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     @property
     def pid(self) -> int:
         """Its process."""
@@ -89,9 +95,8 @@ def _ended(process: "subprocess.Popen[str]", how: signal.Signals) -> bool:
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
     """A daemon, not started yet; what is left of it is stopped."""
-    made = Daemon(tmp_path)
-    yield made
-    made.stop()
+    with Daemon(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

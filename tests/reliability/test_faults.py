@@ -38,40 +38,38 @@ def test_a_full_disk_under_the_specs_refuses_changes_and_serves(
     tmp_path: Path, small_disk: Callable[[Path, str], None]
 ) -> None:
     small_disk(tmp_path / "specs", "64k")
-    daemon = Daemon(tmp_path)
-    daemon.module("one.wat", "one")
-    daemon.start()
-    assert daemon.ask("POST", "/wasm/install", install("a", "one.wat"))[0] == 202
-    until(lambda: daemon.answers("a", "one"))
-    files = {path: path.read_bytes() for path in daemon.specs.iterdir()}
-    with full(daemon.specs):
-        status, _, body = daemon.ask("POST", "/wasm/install", install("b", "one.wat"))
-        assert status >= 400
-        assert b"space" in body
-        assert daemon.ask("POST", "/wasm/update", {"name": "a", "instance_num": 3})[0] >= 400
-        assert daemon.answers("a", "one")
-        assert {path: path.read_bytes() for path in daemon.specs.glob("[!.]*")} == files
-    assert daemon.ask("POST", "/wasm/update", {"name": "a", "instance_num": 3})[0] == 202
-    assert daemon.files() == {"a": ("one.wat", 3)}
-    daemon.stop()
+    with Daemon(tmp_path) as daemon:
+        daemon.module("one.wat", "one")
+        daemon.start()
+        assert daemon.ask("POST", "/wasm/install", install("a", "one.wat"))[0] == 202
+        until(lambda: daemon.answers("a", "one"))
+        files = {path: path.read_bytes() for path in daemon.specs.iterdir()}
+        with full(daemon.specs):
+            status, _, body = daemon.ask("POST", "/wasm/install", install("b", "one.wat"))
+            assert status >= 400
+            assert b"space" in body
+            assert daemon.ask("POST", "/wasm/update", {"name": "a", "instance_num": 3})[0] >= 400
+            assert daemon.answers("a", "one")
+            assert {path: path.read_bytes() for path in daemon.specs.glob("[!.]*")} == files
+        assert daemon.ask("POST", "/wasm/update", {"name": "a", "instance_num": 3})[0] == 202
+        assert daemon.files() == {"a": ("one.wat", 3)}
 
 
 def test_a_full_disk_under_the_state_still_serves_new_plugins(
     tmp_path: Path, small_disk: Callable[[Path, str], None]
 ) -> None:
     small_disk(tmp_path / "state", "512k")
-    daemon = Daemon(tmp_path)
-    daemon.module("one.wat", "one")
-    daemon.start()
-    with full(daemon.state):
-        daemon.want("a", "one")
-        until(lambda: daemon.answers("a", "one"))
-    daemon.module("two.wat", "two")
-    daemon.want("b", "two")
-    until(lambda: daemon.answers("b", "two"))
-    daemon.restart()
-    until(lambda: daemon.answers("a", "one") and daemon.answers("b", "two"))
-    daemon.stop()
+    with Daemon(tmp_path) as daemon:
+        daemon.module("one.wat", "one")
+        daemon.start()
+        with full(daemon.state):
+            daemon.want("a", "one")
+            until(lambda: daemon.answers("a", "one"))
+        daemon.module("two.wat", "two")
+        daemon.want("b", "two")
+        until(lambda: daemon.answers("b", "two"))
+        daemon.restart()
+        until(lambda: daemon.answers("a", "one") and daemon.answers("b", "two"))
 
 
 def test_without_descriptors_it_says_so_and_recovers(daemon: Daemon) -> None:
@@ -103,15 +101,14 @@ def _ask(daemon: Daemon) -> None:
 
 def test_without_file_events_it_polls_and_says_so(tmp_path: Path) -> None:
     """In a user namespace of its own, no user may have an inotify instance."""
-    daemon = Daemon(tmp_path, prefix=("unshare", "--user", "--map-root-user", "sh", "-c", LIMITED, "sh"))
-    if subprocess.run([*daemon.prefix, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("user namespaces, or their limits, are not to be had here")
-    daemon.module("one.wat", "one")
-    daemon.start()
-    assert "no file events" in daemon.log
-    daemon.want("a", "one")
-    until(lambda: daemon.answers("a", "one"))
-    daemon.stop()
+    with Daemon(tmp_path, prefix=("unshare", "--user", "--map-root-user", "sh", "-c", LIMITED, "sh")) as daemon:
+        if subprocess.run([*daemon.prefix, "true"], check=False, capture_output=True).returncode:
+            pytest.skip("user namespaces, or their limits, are not to be had here")
+        daemon.module("one.wat", "one")
+        daemon.start()
+        assert "no file events" in daemon.log
+        daemon.want("a", "one")
+        until(lambda: daemon.answers("a", "one"))
 
 
 LIMITED = 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"'

@@ -11,7 +11,7 @@ import wasmtime
 from reconciler.wasm.engine import Engine
 from reconciler.wasm.kind import GuestFailed, ModuleRefused
 from reconciler.wasm.proxy_wasm.instance import ProxyWasmInstance
-from reconciler.wasm.ticker import TICK, EpochTicker, ticks
+from reconciler.wasm.ticker import TICK, EpochTicker
 from tests.wasm.world import LIMITS, SPEC, World, handle, probe
 
 SPIN = probe("(loop $for_ever (br $for_ever))")
@@ -173,9 +173,27 @@ def test_the_clock_sleeps_when_no_guest_runs() -> None:
 
 
 def test_ticks_never_end_early() -> None:
-    assert ticks(0.1) == 11
-    assert ticks(0.001) == 2
-    assert ticks(-1) == 1
+    ticker = EpochTicker(lambda: None)
+    assert [ticker.ticks(seconds) for seconds in (0.1, 0.001, -1)] == [11, 2, 1]
+
+
+def test_a_clock_that_fell_behind_owes_its_ticks_to_new_deadlines() -> None:
+    stuck, advanced = threading.Event(), threading.Event()
+
+    def advance() -> None:
+        advanced.set()
+        stuck.wait(10)
+
+    ticker = EpochTicker(advance)
+    ticker.enter("call")
+    assert advanced.wait(10)
+    deadline = time.monotonic() + 10
+    while ticker.ticks(0.1) < 15 and time.monotonic() < deadline:
+        pass
+    assert ticker.ticks(0.1) >= 15, "it is 4 ticks behind and will catch up"
+    stuck.set()
+    ticker.leave("call")
+    ticker.close()
 
 
 def test_fuel_ends_a_guest_that_works_too_much(world: World) -> None:

@@ -36,7 +36,8 @@ export function latencyChart(points, now) {
   });
 }
 
-function chart({ points, now, keys, area, unit, least, title, text, read }) {
+function chart({ points: all, now, keys, area, unit, least, title, text, read }) {
+  const points = all.filter((point) => point.at > now - WINDOW);
   const top = nice(Math.max(least, ...points.flatMap((point) => keys.map((key) => point[key]))));
   const place = placing(now, top, WIDTH, HEIGHT);
   const said = text.map(([, words]) => words).join(", ");

@@ -15,7 +15,7 @@ from reconciler.wasm.proxy_wasm import abi, http_calls
 from reconciler.wasm.proxy_wasm.callbacks import Callbacks
 from reconciler.wasm.proxy_wasm.state import CallResult, Current, GuestState
 from reconciler.wasm.proxy_wasm.stream import Stream
-from reconciler.wasm.ticker import EpochTicker, ticks
+from reconciler.wasm.ticker import EpochTicker
 
 _QUEUE_PERIOD: Final = 0.1
 """Seconds between two looks at the shared queues that the guest registered."""
@@ -118,7 +118,7 @@ class ProxyWasmInstance:
             self._store.set_fuel(runtime.fuel)
         state.call = call
         runtime.ticker.enter(self)
-        state.guest.set_deadline(ticks(left))
+        state.guest.set_deadline(runtime.ticker.ticks(left))
         current = runtime.current
         before = current.state
         current.state = state

@@ -23,7 +23,6 @@ from reconciler.wasm.proxy_wasm.instance import ProxyWasmInstance
 from reconciler.wasm.proxy_wasm.linking import LinkedModule, Links
 from reconciler.wasm.proxy_wasm.shared import SharedSpaces
 from reconciler.wasm.proxy_wasm.state import Current, GuestState, PluginFacts
-from reconciler.wasm.ticker import ticks
 
 NAME: Final = "proxy-wasm"
 """The kind's name, as specs spell it."""
@@ -116,7 +115,7 @@ class PreparedProxyWasm:
             store.set_wasi(wasi)
         if self._linked.module.metered:
             store.set_fuel(_PLENTY)
-        store.set_epoch_deadline(ticks(call.deadline - time.monotonic()))
+        store.set_epoch_deadline(self.ticker.ticks(call.deadline - time.monotonic()))
         before, self.current.state = self.current.state, self._unborn
         self.ticker.enter(store)
         try:

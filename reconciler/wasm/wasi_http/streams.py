@@ -161,7 +161,7 @@ class Lender:
 
     def function(self, instance: model.Instance | None, store: wasmtime.Store, name: str) -> model.Func:
         """A function that an instance exports."""
-        found = instance and instance.get_func(store, self._exports[name])
+        found = None if instance is None else instance.get_func(store, self._exports[name])
         assert found is not None
         return found
 

@@ -1,0 +1,1 @@
+"""Daemons that follow another one's objects, as they would a cluster's."""
