@@ -60,6 +60,9 @@ from specs.sync import SyncLoop
 from specs.watch import Watcher
 from specs.writer import DesiredWriter
 
+THREAD_STACK: Final = 16 * 2**20
+"""Bytes of address space for a thread's stack: guests call guests on one thread, up to 16 deep."""
+
 FIRST_LISTING_SECONDS: Final = 60.0
 
 SIGNAL_SECONDS: Final = 0.5
@@ -271,6 +274,7 @@ class Daemon:
 
 def run(settings: ServeSettings) -> int:
     """Run until SIGTERM or SIGINT; the exit code. A second signal ends the process at once."""
+    threading.stack_size(THREAD_STACK)
     stopping = threading.Event()
 
     def on_signal(number: int, _frame: Any) -> None:

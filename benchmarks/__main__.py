@@ -1,6 +1,6 @@
 """`make bench`: everything that is measured, as a table, and as JSON in docs/figures.json.
 
-`python -m benchmarks NAME...` measures only those parts: guest, convergence, kube, dataplane, peers.
+`python -m benchmarks NAME...` measures only those parts: guest, convergence, kube, peers, components.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import convergence, guest, kube, peers
+from benchmarks import components, convergence, guest, kube, peers
 from benchmarks.report import Figure, table
 
 PARTS: dict[str, Callable[[], Sequence[Figure]]] = {
@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[], Sequence[Figure]]] = {
     "convergence": convergence.main,
     "kube": kube.figures,
     "peers": peers.main,
+    "components": components.figures,
 }
 
 

@@ -22,6 +22,9 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 _HIDDEN: Final = ".#~"
 """What begins the names of hidden and temporary files."""
 
+RETRY: Final = 1.0
+"""Seconds after which a directory that could not be listed is tried again."""
+
 MAX_FILES: Final = 20_000
 """Most spec files in a directory; more are taken for a mistake, such as the wrong directory."""
 
@@ -54,7 +57,7 @@ class DirectorySource:
             for followed in self._files.values():
                 followed.forgive()
             place = os.fsdecode(ex.filename) if isinstance(ex.filename, (str, bytes)) else str(self.path)
-            return Listing(self._states, f"{place} cannot be listed: {ex.strerror}")
+            return Listing(self._states, f"{place} cannot be listed: {ex.strerror}", again=RETRY)
         now = self._clock()
         waits = [*self._look(found, now), *self._miss(found, now)]
         self._states = tuple(followed.state for _, followed in sorted(self._files.items()))

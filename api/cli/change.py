@@ -202,10 +202,16 @@ def delete(client: Client, names: Sequence[str]) -> None:
 @_timeout
 @asks_daemon
 def rollback(client: Client, name: str, revision: str | None, wait: bool, timeout: float) -> None:
-    """Want again what an earlier revision was made of. Like every change it is written to the plugin's file."""
+    """Want again what an earlier revision was made of, in as many instances as now.
+
+    Like every change it is written to the plugin's file.
+    """
     live = client.plugin(name)
     chosen = _choose(client, name, (live.get("status") or {}).get("revision") or {}, revision)
     plugin, before = _plugin(chosen["plugin"]), _plugin(live)
+    # How many there are, and whether changes wait, is not what a revision is made of.
+    kept = {"instances": before.spec.instances, "suspend": before.spec.suspend}
+    plugin = plugin.model_copy(update={"spec": plugin.spec.model_copy(update=kept)})
     if change_of(before, plugin) is None:
         module = plugin.spec.module.path or plugin.spec.module.url or plugin.spec.module.image
         raise Failed(

@@ -4,6 +4,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from reconciler.host.priority import give_way
+
 Job = Callable[[], None]
 
 
@@ -66,6 +68,7 @@ class GuestThreads:
 
     def _work(self) -> None:
         orderly = False
+        give_way()
         try:
             while (job := self._next()) is not None:
                 job()

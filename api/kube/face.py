@@ -121,7 +121,8 @@ class KubeApi:
 
         self._parts.desired.subscribe(plugins_changed)
         self._parts.status.subscribe(plugins_changed)
-        self._nodes.subscribe(plugins_changed)
+        # Reads see what nodes say at once; watches within a second, as it comes from many and concerns few.
+        self._nodes.subscribe(self._feed.note)
         self._parts.events.subscribe(event_happened)
         # What changed between the feed's first look and the subscription is looked at once more.
         self._feed.note(frozenset(self._parts.desired.list().plugins))

@@ -17,6 +17,7 @@ from reconciler.core.states import PoolPhase, Reason
 from reconciler.host.modules import ModuleCache
 from reconciler.host.observer import HostObserver
 from reconciler.host.pool import Pool, Slot
+from reconciler.host.priority import give_way
 from reconciler.wasm.kind import CompiledModule, GuestFailed, ModuleRefused, PreparedGuest
 
 STARTERS: Final = 16
@@ -63,7 +64,7 @@ class Jobs:
         self._owner = owner
         self._observer = observer
         self._clock = clock
-        self._threads = ThreadPoolExecutor(STARTERS, thread_name_prefix="starter")
+        self._threads = ThreadPoolExecutor(STARTERS, thread_name_prefix="starter", initializer=give_way)
 
     def begin(self, pool: Pool, *, awaited: bool = False) -> None:
         """See to it that a job works on the pool. Its end is told, unless somebody waits for it. The lock is held."""

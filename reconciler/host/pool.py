@@ -19,7 +19,11 @@ SHORT: Final = 0.000_3
 LONG: Final = 0.002
 """Seconds on the event loop: one call above this puts the plugin back on threads."""
 PROOF: Final = 32
-"""Short calls in a row that a plugin shows before it may run on the event loop."""
+"""Short calls in a row that a plugin shows before it may run on the event loop, at first."""
+STALL: Final = 0.01
+"""Seconds: a call above this held up others, so the plugin must show more short calls than before."""
+HARDER: Final = 16
+"""How many times more."""
 
 
 class Slot:
@@ -65,6 +69,7 @@ class Pool:
         self.draining_since: float | None = None
         self.credit = 0
         self.short_calls = 0
+        self.proof = PROOF
         self.created = clock()
         self._clock = clock
 
@@ -86,7 +91,7 @@ class Pool:
     @property
     def inline(self) -> bool:
         """Whether calls have been short enough to run on the event loop."""
-        return self.short_calls >= PROOF and self.guest is not None and not self.guest.may_wait
+        return self.short_calls >= self.proof and self.guest is not None and not self.guest.may_wait
 
     def take(self) -> Slot:
         """An idle instance, the most recently used first: its memory is warm."""
@@ -117,6 +122,8 @@ class Pool:
             self.bad_calls += 1
         if seconds > (LONG if inline else SHORT):
             self.short_calls = 0
+            if seconds > STALL:
+                self.proof *= HARDER
         else:
             self.short_calls += 1
 

@@ -11,6 +11,7 @@ from reconciler.core.plan import CloseFailed, ConfigurePool, CreatePool, RemoveP
 from reconciler.core.states import NextStep, PoolPhase, Reason
 from reconciler.host.invoke import QueueFull, RouteUnavailable, RouteUnknown, Unroutable
 from reconciler.host.leases import PoolLease
+from reconciler.host.pool import HARDER, PROOF, STALL
 from reconciler.host.router import Expectation
 from reconciler.wasm.kind import GuestFailed, Request
 from tests.guest_wat import SPIN, TRAP, WORK_GLOBAL, answering, trap_on_call, work
@@ -290,3 +291,18 @@ def test_a_fault_of_ours_is_a_failure_that_shows_and_is_logged(
     assert failure is not None
     assert failure.reason is Reason.INTERNAL
     world.until(lambda: "ZeroDivisionError" in caplog.text)
+
+
+def test_a_plugin_that_once_held_up_the_loop_must_prove_itself_longer(world: World) -> None:
+    revision = world.install(world.spec("one", answering("x")), 1)
+    pool = world.host._pools["one"][revision]
+    for _ in range(PROOF):
+        ask(world, "one")
+    assert pool.inline
+    pool.called(pool.idle[0], STALL * 2, inline=True, bad=False)
+    assert not pool.inline
+    for _ in range(PROOF * HARDER - 1):
+        ask(world, "one")
+    assert not pool.inline
+    ask(world, "one")
+    assert pool.inline

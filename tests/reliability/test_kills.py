@@ -145,6 +145,7 @@ def changes_and_kills(daemon: Daemon, *, seed: int, kills: int, between: int) ->
     return changes
 
 
+@pytest.mark.timeout(180)
 def test_a_daemon_killed_at_any_moment_loses_nothing(daemon: Daemon) -> None:
     changes = changes_and_kills(daemon, seed=3, kills=10, between=5)
     assert changes.acknowledged > 5

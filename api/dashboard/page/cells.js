@@ -5,8 +5,8 @@ import { health, instances } from "./model.js";
 
 const SIZE = 9;
 const STEP = 11;
-const PER_ROW = 12;
-const MOST = 24;
+const PER_ROW = 10;
+const MOST = 20;
 const ORDER = ["busy", "idle", "draining", "failed", "missing"];
 export const WORDS = { idle: "ready", busy: "busy", draining: "draining", failed: "failed", missing: "not there" };
 

@@ -114,13 +114,14 @@ def test_rollback_wants_again_what_worked(desk: Desk) -> None:
     refused = desk.run("rollback back")
     assert refused.exit_code == 1
     assert "no other revision of back ever served" in refused.stderr
-    desk.apply(spec("back", "config: {a: second}"), "--wait")
+    desk.apply(spec("back", "config: {a: second}, instances: 2"), "--wait")
     revisions = [
         item["revision"] for item in json.loads(desk.run("get back -o json").stdout)["status"]["revision"]["history"]
     ]
     answer = desk.run("rollback back --wait")
     assert answer.exit_code == 0, answer.output
-    assert json.loads(desk.run("get back -o json").stdout)["spec"]["config"] == {"a": "first"}
+    wanted = json.loads(desk.run("get back -o json").stdout)["spec"]
+    assert (wanted["config"], wanted["instances"]) == ({"a": "first"}, 2)
     desk.run(f"rollback back --to {revisions[1]} --wait")
     assert json.loads(desk.run("get back -o json").stdout)["spec"]["config"] == {"a": "second"}
     desk.run("delete back")

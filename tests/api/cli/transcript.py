@@ -40,11 +40,11 @@ class Session:
         """How long it has taken."""
         return time.monotonic() - self._began
 
-    def type(self, line: str, code: int = 0) -> str:
+    def type(self, line: str, code: int = 0, patience: float = PATIENCE) -> str:
         """Run a line; what it printed. It must end with that code."""
         began = self.seconds
         done = subprocess.run(
-            line, shell=True, check=False, cwd=self.place, env=self.environment, timeout=PATIENCE, text=True,
+            line, shell=True, check=False, cwd=self.place, env=self.environment, timeout=patience, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.note(line, done.stdout, began)
@@ -136,7 +136,8 @@ def main(wheel: str | None) -> None:
         if wheel is None:
             command(place / "bin")
         else:
-            session.type(f"python3 -m venv ~/venv && ~/venv/bin/pip install -q {wheel}".replace("~", temporary))
+            line = f"python3 -m venv ~/venv && ~/venv/bin/pip install -q {wheel}".replace("~", temporary)
+            session.type(line, patience=600)
             (place / "bin" / "wasm-reconciler").symlink_to(Path(temporary) / "venv" / "bin" / "wasm-reconciler")
         walk(session)
         print(session.text.replace(temporary, "~"))
