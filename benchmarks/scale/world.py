@@ -95,6 +95,11 @@ class Server:
 
         self.serve("writes", self.costs.write, done)
 
+    def publish(self, plugin: int, generation: int) -> None:
+        """A hub below another one has that generation now."""
+        self.generation[plugin] = generation
+        self._tell(plugin)
+
     def apply_status(self, plugin: int, node: int, generation: int) -> None:
         """A node's own entry."""
 

@@ -52,7 +52,7 @@ class WorkQueue:
             self._changed.notify()
 
     def get(self, until: float) -> tuple[str, float] | None:
-        """The next name and the seconds it waited; None when `until` has come, or `wake` was called. Raises QueueClosed."""
+        """The next name and the seconds it waited; None when `until` has come or at `wake`. Raises QueueClosed."""
         with self._changed:
             while not self._closed:
                 self._promote()

@@ -1,7 +1,7 @@
 """Components from outside: what one imports and exports, how many memories it has; loading a compiled one.
 
-Belongs here: what is done with a component without running it. Does not: compiling (engine.py), which kind of guest it is
-(kinds.py), what its imports do (wasi_http).
+Belongs here: what is done with a component without running it. Does not: compiling (engine.py), which kind of guest it
+is (kinds.py), what its imports do (wasi_http).
 """
 
 import ctypes

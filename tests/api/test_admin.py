@@ -13,6 +13,7 @@ from api.dataplane.listen import ListenFailed
 from api.settings import Address
 from tests.api.world import READY, Client, World, plugin, serving
 
+
 def test_sources_and_events_are_listed(client: Client, world: World) -> None:
     world.events.events += [{"name": "a", "reason": "Created"}, {"name": "b", "reason": "Created"}]
     [source] = client.get("/sources").json()["items"]

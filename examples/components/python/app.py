@@ -3,6 +3,7 @@
 componentize-py makes a component of 18 MB of it; `make components-python` says how.
 """
 
+from componentize_py_types import Err, Ok
 from wit_world import exports
 from wit_world.imports.types import (
     Fields,
@@ -13,7 +14,6 @@ from wit_world.imports.types import (
     OutgoingResponse,
     ResponseOutparam,
 )
-from componentize_py_types import Err, Ok
 
 
 def method_of(request: IncomingRequest) -> str:

@@ -157,7 +157,7 @@ def test_log_lines_of_guests_carry_the_ids_of_request_and_trace(daemon: Daemon) 
 
 def test_a_wait_for_an_instance_is_a_span_of_its_request(sending: Receiver, receiver: Receiver, tmp_path: Path) -> None:
     trace = "1af7651916cd43dd8448eb211c80319c"
-    slow = answering("done", before=work(30_000_000), exports=WORK_GLOBAL)
+    slow = answering("done", before=work(300_000_000), exports=WORK_GLOBAL)
     (tmp_path / "slow.wat").write_bytes(slow)
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "slow.yaml").write_text(
