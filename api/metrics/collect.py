@@ -115,7 +115,8 @@ class PluginCollector(Collector):
             for status, number in sorted(counts.by_status.copy().items()):
                 total.add_metric([route, plugin, str(status)], number)
             _add(seconds, [route, plugin], counts.seconds)
-            _add(waited, [route, plugin], counts.waited)
+            if any(counts.waited.counts):  # most plugins never make anybody wait, and a scrape costs by its lines
+                _add(waited, [route, plugin], counts.waited)
         yield from (total, seconds, waited)
 
     def _instances(self, names: list[str]) -> Iterator[Metric]:

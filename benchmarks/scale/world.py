@@ -60,6 +60,7 @@ class Server:
     def __init__(self, world: World, costs: Costs, plugins: int) -> None:
         self.world, self.costs = world, costs
         self.generation = [1] * plugins
+        self.changed = [0.0] * plugins
         self.entries: list[dict[int, int]] = [{} for _ in range(plugins)]
         self.watchers: dict[int, Callable[[int, int], None]] = {}
         self.up = True
@@ -88,6 +89,8 @@ class Server:
 
     def change(self, plugin: int) -> None:
         """Somebody applied another spec."""
+
+        self.changed[plugin] = self.world.now
 
         def done() -> None:
             self.generation[plugin] += 1
