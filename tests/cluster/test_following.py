@@ -201,6 +201,18 @@ def test_what_a_follower_observes_shows_on_the_hubs_object(hub: RunningDaemon, f
     assert nodes(hub, "a")["one"]["status"] == "True"
 
 
+def test_a_follower_is_a_hub_for_others(hub: RunningDaemon, follow: Follow) -> None:
+    middle = follow("middle")
+    leaf = follow("leaf", "--kube", middle.url)
+    create(hub, plugin("a"))
+    until(lambda: instances(leaf) == {"a": 1}, "that it follows a follower")
+    until(lambda: set(nodes(middle, "a")) == {"leaf"}, "what the leaf says, where it follows")
+    scale(hub, "a", 2)
+    until(lambda: instances(leaf) == {"a": 2}, "the change")
+    delete(hub, "a")
+    until(lambda: instances(leaf) == {}, "the deletion")
+
+
 def test_a_node_takes_what_is_meant_for_it(hub: RunningDaemon, follow: Follow) -> None:
     create(hub, plugin("everywhere"))
     create(hub, plugin("for-one", node="one"))

@@ -31,8 +31,8 @@ spec:
     [
         pytest.param(lambda: ECHO, 200, 1, id="c-fresh"),
         pytest.param(lambda: ECHO, 200, 50, id="c-reused"),
-        pytest.param(lambda: built("python.wasm"), 200, 1, id="python"),
-        pytest.param(lambda: built("javascript.wasm"), 200, 1, id="javascript"),
+        pytest.param(lambda: built("python.wasm"), 200, 1, id="python", marks=pytest.mark.soak),
+        pytest.param(lambda: built("javascript.wasm"), 200, 1, id="javascript", marks=pytest.mark.soak),
     ],
 )
 def test_generated_requests_are_answered_alike(
