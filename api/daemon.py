@@ -156,9 +156,9 @@ class Daemon:
         self._readiness = Readiness(manager)
         writer = DesiredWriter(store, sync, sources)
         services = AdminServices(store, writer, manager.board, manager.events, self._readiness)
-        self._listen(stack, services, self._kube(stack, store, writer, manager))
         for reason in {watcher.polling, modules.polling} - {""}:
             logger.warning("no file events", extra={"reason": reason})
+        self._listen(stack, services, self._kube(stack, store, writer, manager))
 
     def _control(self, stack: ExitStack, store: DesiredStore) -> Manager:
         """Engine, guests, pools, and the manager over them."""

@@ -16,6 +16,8 @@ LONGEST: Final = 10.0
 RESYNC: Final = 600.0
 """Seconds after which everything is listed anew, before chance. A watch that told all makes it needless; it is the
 answer to one that did not."""
+REFRESH: Final = 3600.0
+"""Seconds after which an entry is written again though nothing changed: a hub drops those of nodes that are gone."""
 WATCH: Final = 300.0
 """Seconds that a watch lasts, before chance."""
 WRITES: Final = 50.0

@@ -52,6 +52,7 @@ class Reporter:
         self._due: dict[str, float] = {}
         self._told: dict[str, Entry | None] = {}
         self._nodes: dict[str, int] = {}
+        self._written: dict[str, float] = {}
         self._failures = 0
         self._stopping = False
         self._desired: Desires | None = None
@@ -92,13 +93,14 @@ class Reporter:
     def saw_gone(self, name: str) -> None:
         """See Observer."""
         with self._changed:
-            for known in (self._told, self._nodes, self._due):
+            for known in (self._told, self._nodes, self._written, self._due):
                 known.pop(name, None)
 
     def _run(self) -> None:
         while (name := self._next()) is not None:
             entry = self._entry(name)
-            if entry is None or entry == self._told.get(name):
+            fresh = time.monotonic() < self._written.get(name, -pace.REFRESH) + pace.REFRESH
+            if entry is None or (fresh and entry == self._told.get(name)):
                 continue
             try:
                 self._client.apply_status(name, self._manager, {"nodes": [entry]})
@@ -112,6 +114,7 @@ class Reporter:
                 with self._changed:
                     if name in self._told:
                         self._told[name] = entry
+                        self._written[name] = time.monotonic()
 
     def _next(self) -> str | None:
         """Wait until a name is due; None: stop."""

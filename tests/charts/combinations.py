@@ -45,6 +45,7 @@ _SPECIAL: Final[dict[str, dict[str, Any]]] = {
     "log": {"log": {"level": "debug", "format": "text"}},
     "kube": {"kube": {"enabled": True, "namespace": "plugins", "selector": "a in (b, c),d"}},
     "hub": {"kube": {"enabled": True, "server": "http://hub.apps:34998"}},
+    "hub over TLS": {"kube": {"enabled": True, "server": "https://hub.apps:34998", "secret": "hub"}},
     "their account": {"kube": {"enabled": True}, "serviceAccount": {"create": False, "name": "theirs"}},
     "no account": {"serviceAccount": {"create": False}, "rbac": {"create": False}},
     "account annotations": {"serviceAccount": {"annotations": {"role": "a"}}},

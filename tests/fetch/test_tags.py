@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from reconciler.core.images import ImageRef
 from reconciler.core.states import Reason
+from reconciler.host.fetch.registry import Registry
 from reconciler.host.fetch.tags import ImageTags
 from reconciler.host.fetch.web import refused
 from tests.fetch.registry_server import WASM, RegistryServer
@@ -39,14 +40,28 @@ def eventually(digest: Callable[[], str | None], wanted: str) -> None:
     raise AssertionError(f"it is still {digest()}")
 
 
+class Held:
+    """A registry that does not answer before it is released."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.released = threading.Event()
+
+    def digest(self, image: ImageRef, deadline: float) -> str:
+        assert self.released.wait(10)
+        return self._registry.digest(image, deadline)
+
+
 def test_a_tag_is_loading_then_known(registry: RegistryServer) -> None:
     digest = registry.image("acme/t1", (WASM, b"1"))
     image, told = ImageRef.parse(f"{registry.address}/acme/t1:v1"), Told()
-    tags = ImageTags(Fetching().registry, told)
+    held = Held(Fetching().registry)
+    tags = ImageTags(held, told)
 
     reason, message = refusal(lambda: tags.digest(image, "a"))
 
     assert (reason, str(image) in message) == (Reason.LOADING, True)
+    held.released.set()
     assert told.wait() == ["a"]
     assert tags.digest(image, "a") == tags.known(image, "b") == digest
 

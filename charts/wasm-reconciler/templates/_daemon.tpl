@@ -85,6 +85,9 @@ volumeMounts:
   {{- if and .Values.kube.enabled (eq .Values.kube.server "in-cluster") }}
   - {name: wasm-reconciler-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
   {{- end }}
+  {{- if and .Values.kube.enabled .Values.kube.secret }}
+  - {name: wasm-reconciler-kube, mountPath: /kube, readOnly: true}
+  {{- end }}
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -138,6 +141,12 @@ volumeMounts:
 - --kube={{ .Values.kube.server }}
 {{- with .Values.kube.selector }}
 - {{ printf "--kube-selector=%s" . | quote }}
+{{- end }}
+{{- if .Values.kube.secret }}
+- --kube-token=/kube/token
+{{- if hasPrefix "https:" .Values.kube.server }}
+- --kube-ca=/kube/ca.crt
+{{- end }}
 {{- end }}
 {{- end }}
 {{- range .Values.extraArgs }}
@@ -223,6 +232,10 @@ volumeMounts:
   {{- else }}
   emptyDir: {}
   {{- end }}
+{{- end }}
+{{- if and .Values.kube.enabled .Values.kube.secret }}
+- name: wasm-reconciler-kube
+  secret: {secretName: {{ .Values.kube.secret }}, defaultMode: 288}
 {{- end }}
 {{- if and .Values.kube.enabled (eq .Values.kube.server "in-cluster") }}
 - name: wasm-reconciler-token
