@@ -16,6 +16,9 @@ KEPT: Final = 1000
 """How many different events are remembered; the least recently seen go first."""
 
 
+_STEPS: Final = frozenset((Reason.CREATED, Reason.DRAINED))
+"""Steps on the way to something that has an event of its own: logged for whoever debugs."""
+
 log: Final = logging.getLogger("event")
 
 
@@ -76,7 +79,8 @@ class EventLog:
                 self._events.popitem(last=False)
         for listener in self._listeners:
             listener()
-        log.log(logging.WARNING if warning else logging.INFO, "%s", note, extra={"reason": reason, "object": name})
+        level = logging.WARNING if warning else logging.DEBUG if reason in _STEPS else logging.INFO
+        log.log(level, "%s", note, extra={"reason": reason, "object": name})
 
     def list(self) -> list[dict[str, Any]]:
         """All remembered events, the oldest first."""
