@@ -71,6 +71,12 @@ class RunningDaemon:
         for line in self._announced():
             self._ports["--listen" if "data plane" in line else "--admin"] = line.rpartition("//")[2]
 
+    def kill(self) -> None:
+        """End it with SIGKILL: it gets no chance to do anything about it."""
+        process, self._process = self._process, None
+        assert process is not None
+        self._end(process)
+
     def stop(self) -> None:
         """End it with SIGTERM, which must make it exit with 0."""
         process, self._process = self._process, None
@@ -80,12 +86,15 @@ class RunningDaemon:
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=30) == 0, self.log
         finally:
-            process.kill()
-            process.wait()
-            assert self._reader is not None
-            self._reader.join()
-            assert process.stderr is not None
-            process.stderr.close()
+            self._end(process)
+
+    def _end(self, process: "subprocess.Popen[str]") -> None:
+        process.kill()
+        process.wait()
+        assert self._reader is not None
+        self._reader.join()
+        assert process.stderr is not None
+        process.stderr.close()
 
     def restart(self) -> None:
         self.stop()
