@@ -88,7 +88,7 @@ class RunningDaemon:
         finally:
             self._end(process)
 
-    def _end(self, process: "subprocess.Popen[str]") -> None:
+    def _end(self, process: subprocess.Popen[str]) -> None:
         process.kill()
         process.wait()
         assert self._reader is not None
