@@ -1,6 +1,5 @@
 """Where the parts of the daemon are put together, started, and stopped in order. The only place that knows them all."""
 
-import gc
 import logging
 import signal
 import sqlite3
@@ -277,8 +276,6 @@ class Daemon:
 def _tune_interpreter() -> None:
     """Set what holds for the whole process. Only the command does this; nothing else owns the process."""
     threading.stack_size(THREAD_STACK)
-    # Tens of thousands of objects that stay (instances, specs, statuses) are looked at in vain at each collection.
-    gc.set_threshold(50_000, 20, 50)
     # A thread that holds the interpreter keeps the event loop waiting no longer than this.
     sys.setswitchinterval(0.000_5)
 

@@ -5,13 +5,15 @@ import ssl
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
-from rich.console import Console
 
 from api.client import DEFAULT_SERVER, Client, ClientError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PREFIX: Final = "WASM_RECONCILER"
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
@@ -109,14 +111,16 @@ def output_option(*forms: str) -> Callable[[F], F]:
     )
 
 
-def console() -> Console:
-    """Standard output. No colours where it is no terminal, or NO_COLOR is set."""
-    return Console(highlight=False)
+def console(*, stderr: bool = False) -> "Console":
+    """Standard output, or error. No colours where it is no terminal, or NO_COLOR is set."""
+    from rich.console import Console  # noqa: PLC0415 - 20 ms of the start of `serve`, which prints nothing with it
+
+    return Console(stderr=stderr, highlight=False)
 
 
-def errors() -> Console:
+def errors() -> "Console":
     """Standard error."""
-    return Console(stderr=True, highlight=False)
+    return console(stderr=True)
 
 
 def note(text: str) -> None:

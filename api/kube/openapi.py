@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import falcon
@@ -45,14 +46,27 @@ _REFUSALS: Final = {
 
 
 class OpenApi:
-    """`/openapi/v3`, `/openapi/v3/...`, `/openapi/v2`. The documents are made once."""
+    """`/openapi/v3`, `/openapi/v3/...`, `/openapi/v2`.
+
+    The documents are made once, when first asked for: a tenth of a second that a start does not have.
+    """
 
     def __init__(self, version: str) -> None:
+        self._version = version
+
+    @cached_property
+    def _documents(self) -> dict[str, bytes]:
+        """Third version, by group and version."""
         versions = {resource.base.lstrip("/"): resource for resource in RESOURCES}
-        self._documents = {name: json.dumps(document(one, version)).encode() for name, one in versions.items()}
-        self._hashes = {name: hashlib.sha256(text).hexdigest().upper() for name, text in self._documents.items()}
-        self._frame = openapi_frame("wasm-reconciler", version)
-        self._second = json.dumps(second_version(version)).encode()
+        return {name: json.dumps(document(one, self._version)).encode() for name, one in versions.items()}
+
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
+        return {name: hashlib.sha256(text).hexdigest().upper() for name, text in self._documents.items()}
+
+    @cached_property
+    def _second(self) -> bytes:
+        return json.dumps(second_version(self._version)).encode()
 
     def on_get_index(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The documents that there are."""
@@ -76,7 +90,7 @@ class OpenApi:
         accept = req.get_header("Accept") or "*/*"
         if _PROTOBUF in accept:
             resp.content_type = _PROTOBUF.replace("@", ".")  # which is no token of a media type
-            resp.data = self._frame
+            resp.data = openapi_frame("wasm-reconciler", self._version)
             return
         wanted_form(req)
         resp.content_type = falcon.MEDIA_JSON

@@ -71,9 +71,9 @@ class Manager:
         self._store.subscribe(self.desired_changed)
         self._store.on_listing(self._listed)
         self._listed()
-        self._first = frozenset(self._store.list().plugins)
-        self._rollouts.keep_only(self._first)
-        self.desired_changed(self._first)
+        first = self._first = frozenset(self._store.list().plugins)
+        self._rollouts.keep_only(first)
+        self.desired_changed(first)
         self.loop.start()
 
     @property
@@ -82,7 +82,8 @@ class Manager:
         if self._first is None:
             return False
         unseen = self._first - frozenset(self.board.names())
-        return not any(self._store.get(name) is not None for name in unseen)
+        self._first = frozenset(name for name in unseen if self._store.get(name) is not None)
+        return not self._first
 
     def stop(self) -> None:
         """End the loop, then close every instance."""

@@ -45,7 +45,8 @@ class View:
         """What keeps the desired revision from running."""
         if self.unresolved is not None:
             return self.unresolved
-        return self.wanted.failure if self.wanted is not None and self.wanted.phase is PoolPhase.FAILED else None
+        wanted = self.wanted
+        return wanted.failure if wanted is not None and wanted.phase is PoolPhase.FAILED else None
 
 
 def conditions(view: View, previous: tuple[ConditionState, ...], now: float) -> tuple[ConditionState, ...]:

@@ -91,11 +91,17 @@ class ObservedPlugin:
     @property
     def serving(self) -> ObservedPool | None:
         """The pool that requests are routed to."""
-        return next((pool for pool in self.pools if pool.serving), None)
+        for pool in self.pools:
+            if pool.serving:
+                return pool
+        return None
 
     def pool(self, revision: str) -> ObservedPool | None:
         """The pool of a revision."""
-        return next((pool for pool in self.pools if pool.revision == revision), None)
+        for pool in self.pools:
+            if pool.revision == revision:
+                return pool
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ class FileDigests:
         self._read = read
         self._known: dict[str, tuple[tuple[int, int, int, int], str, str]] = {}
 
-    def signature(self, path: Path | str) -> tuple[int, int, int, int] | None:
+    def signature(self, path: str) -> tuple[int, int, int, int] | None:
         """What tells cheaply that a file may have changed; None where there is none."""
         try:
             status = os.stat(path)
@@ -108,15 +108,15 @@ class FileDigests:
             return None
         return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
-    def digests(self, path: Path) -> tuple[str, str]:
+    def digests(self, path: str) -> tuple[str, str]:
         """The file's `sha256:HEX` and `md5:HEX`. Raises ModuleRefused."""
         signature = self.signature(path)
-        known = self._known.get(str(path))
+        known = self._known.get(path)
         if known is not None and signature is not None and known[0] == signature:
             return known[1], known[2]
-        data = self._read(path)
+        data = self._read(Path(path))
         sha = f"sha256:{hashlib.sha256(data).hexdigest()}"
         md5 = f"md5:{hashlib.md5(data, usedforsecurity=False).hexdigest()}"
         if signature is not None:
-            self._known[str(path)] = (signature, sha, md5)
+            self._known[path] = (signature, sha, md5)
         return sha, md5

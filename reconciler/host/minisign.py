@@ -16,9 +16,6 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 _TRUSTED: Final = "trusted comment: "
 _LEGACY: Final = b"Ed"
 _PREHASHED: Final = b"ED"
@@ -51,6 +48,10 @@ class PublicKey:
 
     def check(self, content: bytes, signature: bytes) -> None:
         """Return where the signature, the content of a `.minisig` file, is this key's. Raises SignatureInvalid."""
+        # 30 ms, which a start without signed modules does not have to spend.
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+
         algorithm, key_id, proof, comment, global_proof = _parse(signature)
         if key_id != self.key_id:
             raise SignatureInvalid(f"it was signed with the key {_id(key_id)}, not with {_id(self.key_id)}")

@@ -37,7 +37,8 @@ class Group:
         self.expected: dict[str, Expectation] = {}
         self.pools: list[Pool] = []
         self.waiting: OrderedDict[Waiter, None] = OrderedDict()
-        self.changed()
+        self.queue = 0
+        self.limits = RouteLimits(request_bytes=0, queue_timeout=0.0)
 
     @property
     def empty(self) -> bool:
@@ -47,15 +48,14 @@ class Group:
     def changed(self) -> None:
         """Who expects or serves the route, or their settings, changed: work out the bounds anew."""
         queues = {pool.plugin: pool.settings.queue for pool in self.pools}
-        queues.update((name, expectation.queue) for name, expectation in self.expected.items())
-        self.queue = sum(queues.values())
         times = [pool.settings.queue_timeout for pool in self.pools]
         sizes = [pool.spec.limits.request_bytes for pool in self.pools]
-        expected = self.expected.values()
-        self.limits = RouteLimits(
-            request_bytes=max(sizes + [expectation.request_bytes for expectation in expected], default=0),
-            queue_timeout=max(times + [expectation.queue_timeout for expectation in expected], default=0.0),
-        )
+        for plugin, expectation in self.expected.items():
+            queues[plugin] = expectation.queue
+            times.append(expectation.queue_timeout)
+            sizes.append(expectation.request_bytes)
+        self.queue = sum(queues.values())
+        self.limits = RouteLimits(request_bytes=max(sizes, default=0), queue_timeout=max(times, default=0.0))
 
     def pick(self) -> Pool | None:
         """The pool whose idle instance answers next; None where all are busy.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -164,6 +165,7 @@ def run(target: Target | None, model: Model) -> int:
     raise AssertionError(f"not settled after {MOST_STEPS} passes: {model.observed}")
 
 
+@pytest.mark.timeout(300)  # five thousand worlds are a quarter of a minute of work, on a machine that is free
 @settings(max_examples=5000, deadline=None)
 @given(targets(), worlds())
 def test_any_world_converges_and_then_nothing_is_left_to_do(target: Target | None, model: Model) -> None:

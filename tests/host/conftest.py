@@ -56,7 +56,7 @@ class World:
     def spec(self, plugin: str, wasm: bytes, **limits: float) -> InstanceSpec:
         path = self.directory / f"{plugin}.wasm"
         path.write_bytes(wasm)
-        sha, _ = self._digests.digests(path)
+        sha, _ = self._digests.digests(str(path))
         bounds = {"memory": 2**24, "timeout": 5.0, "start_timeout": 5.0, "fuel": None} | limits
         return InstanceSpec(
             plugin,
