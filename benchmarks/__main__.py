@@ -1,6 +1,6 @@
 """`make bench`: everything that is measured, as a table, and as JSON in docs/figures.json.
 
-`python -m benchmarks NAME...` measures only those parts: guest, convergence, kube, peers, components.
+`python -m benchmarks NAME...` measures only those parts: guest, convergence, install, sizes, life, kube, peers, components.
 """
 
 import json
@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import components, convergence, guest, kube, peers
+from benchmarks import components, convergence, guest, install, kube, life, peers, sizes
 from benchmarks.report import Figure, table
 
 PARTS: dict[str, Callable[[], Sequence[Figure]]] = {
     "guest": guest.figures,
     "convergence": convergence.main,
+    "install": lambda: list(install.figures()),
+    "sizes": lambda: list(sizes.figures()),
+    "life": lambda: list(life.figures()),
     "kube": kube.figures,
     "peers": peers.main,
     "components": components.figures,

@@ -19,6 +19,10 @@ def memory_of(pid: int) -> float:
     return int(fields["VmRSS"].split()[0]) / 1024
 
 
+class Killed(Exception):
+    """The daemon was killed, as was wanted."""
+
+
 class Daemon:
     """Runs `python -m api serve` on free ports, on one processor if asked; a context manager."""
 
@@ -51,7 +55,15 @@ class Daemon:
                 time.sleep(0.002)
         return self
 
+    def kill(self) -> None:
+        """End it as a crash would. Raises Killed, for whoever still uses it."""
+        self._process.kill()
+        self._process.wait()
+        raise Killed
+
     def __exit__(self, *_: object) -> None:
+        if self._process.poll() == -signal.SIGKILL:
+            return
         self._process.send_signal(signal.SIGTERM)
         if self._process.wait(30):
             raise RuntimeError(f"exit code {self._process.returncode}: {self._log.read_text()[-2000:]}")

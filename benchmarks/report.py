@@ -33,6 +33,11 @@ class Figure:
         return self.bar is None or (self.median >= self.bar if self.at_least else self.median <= self.bar)
 
 
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that this share of the values does not exceed."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
 def table(figures: Sequence[Figure]) -> str:
     """All rows, with a head."""
     head = "| what | median | worst | runs | bar | met |\n|---|---|---|---|---|---|"
