@@ -1,6 +1,6 @@
 """`make bench`: everything that is measured, as a table, and as JSON in docs/figures.json.
 
-`python -m benchmarks NAME...` measures only those parts: guest, convergence, install, sizes, life, kube, peers, components.
+`python -m benchmarks NAME...` measures only those parts; see PARTS.
 """
 
 import json

@@ -47,7 +47,7 @@ def figures() -> Iterator[Figure]:
 
 
 def start(specs: Path, modules: Path, state: Path, *, plugins: int = 1, kill: bool = False) -> float:
-    """Seconds from the start of the process (with `kill`, from the death of one before it) until every plugin answers."""
+    """Seconds from the start of the process (with `kill`, from the death of another) until all plugins answer."""
     if kill:
         killed = Daemon(specs, modules, state)
         with contextlib.suppress(Killed), killed:
