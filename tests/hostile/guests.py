@@ -16,6 +16,7 @@ IMPORTS: Mapping[str, str] = {
     "proxy_register_shared_queue": "iii",
     "proxy_enqueue_shared_queue": "iii",
     "proxy_define_metric": "iiii",
+    "proxy_increment_metric": "iI",
     "proxy_set_property": "iiii",
     "proxy_dispatch_http_call": "iiiiiiiiii",
     "proxy_invoke_service": "iiiiiiii",
