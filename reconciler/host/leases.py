@@ -17,7 +17,7 @@ from reconciler.wasm.kind import CallContext, GuestFailed, Request, Response
 Answer = TypeVar("Answer")
 
 BRIEF: Final = 0.01
-"""Seconds that a call may take on the event loop, and up to two ticks of the engine's clock more."""
+"""Seconds that a call may take on the event loop, and a tick or two of the engine's clock more."""
 
 _UNFINISHED: Final = Failure(Reason.INTERNAL, "the host failed while it called the guest")
 
@@ -106,20 +106,16 @@ class PoolLease:
             self._give_back(end)
 
     def call_briefly(self, request: Request) -> Response:
-        """Run the guest on the event loop. Raises GuestFailed; CutShort where it lasts or would act on others.
-
-        A plugin whose own timeout is shorter still gets that, and its failure is its own.
-        """
+        """Run the guest on the event loop. Raises GuestFailed; CutShort where it lasts or would act on others."""
         began = time.monotonic()
-        timeout = self.pool.spec.limits.timeout
-        context = CallContext(began + min(timeout, BRIEF), self, request.request_id, brief=True)
+        context = CallContext(began + BRIEF, self, request.request_id, brief=True)
         end = End(_UNFINISHED, brief=True, bad=True)
         try:
             answer = self.slot.instance.handle(request, context)
             end.failure, end.bad = None, False
         except GuestFailed as failed:
             end.failure = failed.failure if failed.fatal else None
-            end.cut = timeout > BRIEF and failed.failure.reason is Reason.DEADLINE_EXCEEDED
+            end.cut = failed.failure.reason is Reason.DEADLINE_EXCEEDED
             if not (end.cut or context.acts):
                 raise
         finally:

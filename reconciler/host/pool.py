@@ -26,6 +26,8 @@ HARDER: Final = 16
 """How many times more."""
 MOST_PROOF: Final = PROOF * HARDER**3
 """But no more than that: so many calls between two that were cut short weigh nothing."""
+LEAST_TIMEOUT: Final = 0.05
+"""Seconds: a plugin with a shorter timeout than that has it kept on a thread."""
 QUICK_START: Final = 0.1
 """Seconds: an instance that takes longer to replace is not risked on the event loop, where it may be cut short."""
 
@@ -100,6 +102,7 @@ class Pool:
             self.short_calls >= self.proof
             and self.guest is not None
             and not self.guest.may_wait
+            and self.spec.limits.timeout >= LEAST_TIMEOUT
             and self.start_seconds <= QUICK_START
         )
 

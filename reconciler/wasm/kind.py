@@ -126,6 +126,10 @@ class CallContext:
     """Whether the guest wanted to do what cannot be done twice, or wait for others."""
     later: list[Callable[[], object]] | None = None
     """What is done once a brief call is over and counts; dropped where it is made once more."""
+    turns: int = 0
+    """See pace.py."""
+    worked: float | None = None
+    """Seconds of CPU that its thread had worked when a brief call was first found to last."""
 
     def may_act(self) -> bool:
         """Ask before what cannot be done twice, or may wait. False: leave it, and let the guest end here and now."""

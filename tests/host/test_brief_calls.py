@@ -1,17 +1,33 @@
 """Calls on the event loop: what lasts, or acts on others, is cut short there and made once more on a thread."""
 
+import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from reconciler.host.invoke import CutShort
 from reconciler.host.leases import PoolLease
-from reconciler.host.pool import MOST_PROOF, PROOF, QUICK_START, Pool
+from reconciler.host.pool import LEAST_TIMEOUT, MOST_PROOF, PROOF, QUICK_START, Pool
+from reconciler.state.memory import MemoryStore
 from reconciler.wasm.kind import GuestFailed, Request
 from tests.guest_wat import SPIN, TRAP, answering
 from tests.host.conftest import World
 from tests.host.test_host import Waiting, ask
 from tests.hostile.guests import constants, guest
+
+
+class Resting(MemoryStore):
+    """A store that takes its time, as a thread does that the machine lets stand still."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def get(self, key: str) -> bytes | None:
+        self.asked += 1
+        threading.Event().wait(0.1)
+        return super().get(key)
 
 
 def on_call(number: int, harm: str) -> bytes:
@@ -59,10 +75,33 @@ def test_a_failure_that_is_the_guests_own_stays_one(world: World) -> None:
     assert pool.crashes == 1
 
 
-def test_a_timeout_that_is_shorter_than_a_brief_call_is_the_guests_own(world: World) -> None:
-    proven(world, on_call(PROOF + 1, SPIN), timeout=0.005)
-    with pytest.raises(GuestFailed):
+def test_a_plugin_with_a_timeout_as_short_as_a_brief_call_stays_on_threads(world: World) -> None:
+    pool = proven(world, answering("x"))
+    pool.spec = world.spec("bad", answering("x"), timeout=LEAST_TIMEOUT / 2)
+    assert not pool.inline
+
+
+def test_a_thread_that_stands_still_is_not_taken_for_a_guest_that_lasts(world: World) -> None:
+    """The host function sleeps: the clock goes on, and the guest does nothing."""
+    state = f"(drop (call $proxy_get_state {constants(16, 2, 16, 2, 64, 68)})) (drop (call $malloc (i32.const 1)))"
+    spec = world.spec("bad", guest({"proxy_on_request_headers": state}, imports=["proxy_get_state"]))
+    world.store = Resting()
+    world.install(replace(spec, stores=("ok",)), 1)
+    assert lease(world).call_briefly(Request("bad")).status == 200
+    assert world.store.asked == 1
+
+
+def test_a_store_that_may_wait_is_not_read_on_the_event_loop(world: World) -> None:
+    state = f"(drop (call $proxy_get_state {constants(16, 2, 16, 2, 64, 68)}))"
+    spec = world.spec("bad", guest({"proxy_on_request_headers": state}, imports=["proxy_get_state"]))
+    world.store = Resting()
+    world.store.waits = True
+    world.install(replace(spec, stores=("ok",)), 1)
+    with pytest.raises(CutShort):
         lease(world).call_briefly(Request("bad"))
+    assert world.store.asked == 0
+    world.host.invoke(Request("bad"))
+    assert world.store.asked == 1
 
 
 SHARE = f"(drop (call $proxy_set_shared_data {constants(16, 2, 16, 2, 0)}))"

@@ -20,6 +20,7 @@ IMPORTS: Mapping[str, str] = {
     "proxy_set_property": "iiii",
     "proxy_dispatch_http_call": "iiiiiiiiii",
     "proxy_invoke_service": "iiiiiiii",
+    "proxy_get_state": "iiiiii",
     "proxy_done": "",
 }
 """Host functions that guests here use, with a letter for each parameter."""
