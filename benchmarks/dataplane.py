@@ -30,6 +30,9 @@ class HelloLease:
     def call(self, request: Request) -> Response:
         return Response(200, [("content-type", "text/plain")], b"hello")
 
+    def call_briefly(self, request: Request) -> Response:
+        return self.call(request)
+
     def cancel(self) -> None:
         return
 

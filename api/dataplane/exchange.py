@@ -1,6 +1,7 @@
 """One request's way, whatever the protocol: lease an instance, wait for one if need be, call it, answer.
 
     begin -> (lease at once | wait -> granted) -> (call on the loop | call on a guest thread) -> answer
+    call on the loop, cut short -> begin, now for a call on a guest thread
     begin, wait -> refused, or waited too long -> error answer
     anywhere -> cancel: the client went away, nobody is answered
 
@@ -9,6 +10,7 @@ Everything but the Waiter methods and the call on a guest thread runs on the loo
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -18,8 +20,8 @@ from api.dataplane import answers
 from api.dataplane.answers import Answer
 from api.dataplane.mailbox import Mailbox
 from api.dataplane.threads import GuestThreads
-from reconciler.host.invoke import Dispatcher, Lease, RouteUnknown, Unroutable
-from reconciler.wasm.kind import GuestFailed, Request
+from reconciler.host.invoke import CutShort, Dispatcher, Lease, RouteUnknown, Unroutable
+from reconciler.wasm.kind import GuestFailed, Request, Response
 
 CLIENT_GONE = 499
 """The status that an observer is told for a request whose client left before the answer."""
@@ -60,7 +62,18 @@ class Gateway:
 class Exchange:
     """One request on its way. It is the Waiter that the pools tell of an instance."""
 
-    __slots__ = ("_began", "_gateway", "_over", "_plugin", "_request", "_sink", "_timer", "_waited", "waiting")
+    __slots__ = (
+        "_began",
+        "_gateway",
+        "_lasts",
+        "_over",
+        "_plugin",
+        "_request",
+        "_sink",
+        "_timer",
+        "_waited",
+        "waiting",
+    )
 
     def __init__(self, gateway: Gateway, request: Request, sink: Sink) -> None:
         self._gateway = gateway
@@ -71,6 +84,7 @@ class Exchange:
         self._waited = 0.0
         self._plugin = ""
         self._over = False
+        self._lasts = False
         self.waiting = False
 
     def begin(self) -> None:
@@ -145,20 +159,28 @@ class Exchange:
 
     def _call(self, lease: Lease) -> None:
         self._plugin = lease.plugin
-        if lease.inline:
-            answer = answers.INTERNAL
-            try:
-                answer = _answer_of(lease, self._request)
-            finally:  # a fault of ours is answered too, and then goes on to the loop's handler, which logs it
-                self._finish(answer)
+        if lease.inline and not self._lasts:
+            self._call_here(lease)
         elif not self._gateway.threads.run(partial(self._call_on_thread, lease)):
             lease.cancel()
             self._finish(answers.error(503, "no thread is free to run the guest", retry_after=1, plugin=lease.plugin))
 
+    def _call_here(self, lease: Lease) -> None:
+        answer = answers.INTERNAL
+        try:
+            answer = _answer_of(lease.call_briefly, self._request, lease.plugin)
+        except CutShort:
+            self._lasts = True
+        finally:  # a fault of ours is answered too, and then goes on to the loop's handler, which logs it
+            if not self._lasts:
+                self._finish(answer)
+        if self._lasts:
+            self.begin()
+
     def _call_on_thread(self, lease: Lease) -> None:
         answer = answers.INTERNAL
         try:
-            answer = _answer_of(lease, self._request)
+            answer = _answer_of(lease.call, self._request, lease.plugin)
         finally:
             self._gateway.mailbox.post(self._finish, answer)
 
@@ -174,9 +196,9 @@ class Exchange:
         self._gateway.observer.request(route, self._plugin, status, perf_counter() - self._began, self._waited)
 
 
-def _answer_of(lease: Lease, request: Request) -> Answer:
+def _answer_of(call: Callable[[Request], Response], request: Request, plugin: str) -> Answer:
     try:
-        response = lease.call(request)
+        response = call(request)
     except GuestFailed as failed:
-        return answers.guest_failed(lease.plugin, failed.failure)
-    return answers.guest_answered(lease.plugin, response)
+        return answers.guest_failed(plugin, failed.failure)
+    return answers.guest_answered(plugin, response)

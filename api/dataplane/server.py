@@ -21,6 +21,7 @@ from api.dataplane.settings import Settings
 from api.dataplane.threads import GuestThreads
 from api.settings import Address
 from reconciler.host.invoke import Dispatcher
+from reconciler.host.priority import go_first
 
 START_SECONDS: Final = 10.0
 
@@ -89,6 +90,7 @@ class DataPlane:
             return clean
 
     def _run(self) -> None:
+        go_first()
         try:
             self._loop.run_forever()
         finally:

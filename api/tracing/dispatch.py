@@ -1,9 +1,10 @@
 """Around the pool host: a span for each request that gets an instance, with its wait for that inside."""
 
 import time
+from collections.abc import Callable
 
 from api.tracing.tracer import TRACEPARENT, Tracer
-from reconciler.host.invoke import Dispatcher, Lease, RouteLimits, Unroutable, Waiter
+from reconciler.host.invoke import CutShort, Dispatcher, Lease, RouteLimits, Unroutable, Waiter
 from reconciler.wasm.kind import GuestFailed, Request, Response
 
 
@@ -93,6 +94,13 @@ class TracedLease:
 
     def call(self, request: Request) -> Response:
         """Run the guest. Raises GuestFailed."""
+        return self._traced(self._lease.call, request)
+
+    def call_briefly(self, request: Request) -> Response:
+        """Run the guest on the event loop. Raises GuestFailed, CutShort."""
+        return self._traced(self._lease.call_briefly, request)
+
+    def _traced(self, call: Callable[[Request], Response], request: Request) -> Response:
         parent = next((value for name, value in request.headers if name == TRACEPARENT), "")
         name = f"{request.method} {request.route}"
         with self._tracer.span(name, parent=parent, server=True, began=self._began) as span:
@@ -103,9 +111,12 @@ class TracedLease:
             if self._waited:
                 self._tracer.past("queue wait", self._began, self._began + self._waited)
             try:
-                response = self._lease.call(request)
+                response = call(request)
             except GuestFailed as failed:
                 span.fail(str(failed))
+                raise
+            except CutShort:
+                span.fail("cut short on the event loop; made once more on a thread")
                 raise
             span.set("http.response.status_code", response.status)
             return response

@@ -63,6 +63,7 @@ class Reason(StrEnum):
     # what a guest did
     TRAPPED = "Trapped"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
+    CUT_SHORT = "CutShort"
     OUT_OF_MEMORY = "OutOfMemory"
     FUEL_EXHAUSTED = "FuelExhausted"
     STACK_OVERFLOW = "StackOverflow"

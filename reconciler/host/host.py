@@ -30,7 +30,7 @@ from reconciler.core.states import NextStep, PoolPhase, Reason
 from reconciler.host.chains import MAX_DEPTH, Chain, would_wait_for_ever
 from reconciler.host.invoke import QueueFull, RouteLimits, RouteUnknown, Unroutable, Waiter
 from reconciler.host.jobs import Jobs
-from reconciler.host.leases import PoolLease, ThreadWaiter
+from reconciler.host.leases import End, PoolLease, ThreadWaiter
 from reconciler.host.modules import ModuleCache
 from reconciler.host.observer import HostObserver, NoHostObserver
 from reconciler.host.pool import Pool, Slot
@@ -280,16 +280,21 @@ class PoolHost:
         self._leases[pool].add(lease)
         return lease
 
-    def give_back(self, lease: PoolLease, failure: Failure | None, seconds: float | None, *, bad: bool) -> None:
+    def give_back(self, lease: PoolLease, end: End) -> None:
         """A lease's call ended; see leases.Keeper."""
-        pool = lease.pool
+        pool, failure = lease.pool, end.failure
         granted: tuple[Waiter, PoolLease] | None = None
         with self._lock:
             self._leases[pool].discard(lease)
-            if seconds is not None:
-                pool.called(lease.slot, seconds, inline=lease.inline, bad=bad)
-            idle = pool.give_back(lease.slot, failure)
-            telling = not pool.removed and (not idle or (bad and pool.on_probation))
+            if end.cut:
+                idle = pool.cut_short(lease.slot, spoilt=failure is not None)
+                if not idle:
+                    self._begin_job(pool)  # it is nobody's fault, so no backoff: the next instance at once
+            else:
+                if end.seconds is not None:
+                    pool.called(lease.slot, end.seconds, inline=end.brief, bad=end.bad, acts=end.acts)
+                idle = pool.give_back(lease.slot, failure)
+            telling = not (pool.removed or end.cut) and (not idle or (end.bad and pool.on_probation))
             if idle:
                 self._plan_tick(pool, lease.slot)
             if idle and pool.serving:
@@ -299,7 +304,7 @@ class PoolHost:
         if granted is not None:
             granted[0].granted(granted[1])
         if failure is not None:
-            self._observer.spoilt(pool.plugin, failure.reason)
+            self._observer.spoilt(pool.plugin, Reason.CUT_SHORT if end.cut else failure.reason)
         if telling:
             self._changed(pool.plugin)
 

@@ -44,8 +44,12 @@ class RouteLimits:
     queue_timeout: float
 
 
+class CutShort(Exception):
+    """A call on the event loop would have held up others. Nothing came of it; make it once more, on a thread."""
+
+
 class Lease(Protocol):
-    """The right to call one instance once. `call` gives it back, however it ends."""
+    """The right to call one instance once. A call gives it back, however it ends."""
 
     @property
     def plugin(self) -> str:
@@ -61,6 +65,9 @@ class Lease(Protocol):
 
     def call(self, request: Request) -> Response:
         """Run the guest, within the plugin's timeout, on the calling thread. Raises GuestFailed."""
+
+    def call_briefly(self, request: Request) -> Response:
+        """Run the guest on the event loop. Raises GuestFailed; CutShort where it lasts."""
 
     def cancel(self) -> None:
         """Give it back uncalled. Idempotent, and harmless after `call`."""

@@ -157,6 +157,7 @@ class Jobs:
     def _start(self, pool: Pool) -> None:
         """One more instance."""
         assert pool.prepared is not None
+        began = self._clock()
         try:
             slot = Slot(pool.prepared.start())
         except GuestFailed as failed:
@@ -164,6 +165,7 @@ class Jobs:
                 pool.start_failed(failed.failure)
             return
         with self._lock:
+            pool.start_seconds = self._clock() - began
             self._owner.started(pool, slot)
             waited_for = pool.serving
         if waited_for:

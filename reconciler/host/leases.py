@@ -3,17 +3,21 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from reconciler.core.observed import Failure
 from reconciler.core.states import Reason
 from reconciler.host.chains import Chain
-from reconciler.host.invoke import Lease, Unroutable
+from reconciler.host.invoke import CutShort, Lease, Unroutable
 from reconciler.host.pool import Pool, Slot
 from reconciler.wasm.kind import CallContext, GuestFailed, Request, Response
 
 Answer = TypeVar("Answer")
+
+BRIEF: Final = 0.01
+"""Seconds that a call may take on the event loop, and a tick or two of the engine's clock more."""
 
 _UNFINISHED: Final = Failure(Reason.INTERNAL, "the host failed while it called the guest")
 
@@ -21,12 +25,25 @@ _UNFINISHED: Final = Failure(Reason.INTERNAL, "the host failed while it called t
 class Keeper(Protocol):
     """Who takes leases back."""
 
-    def give_back(self, lease: "PoolLease", failure: Failure | None, seconds: float | None, *, bad: bool) -> None:
-        """A lease's call ended, badly or not; `failure` if the instance is spoilt, `seconds` None if it was not called.
+    def give_back(self, lease: "PoolLease", end: "End") -> None:
+        """A lease is over."""
 
-        A call on the event loop is measured in seconds of the loop, one on a thread in CPU seconds: what it waits for
-        others there says nothing of the guest.
-        """
+
+@dataclass(slots=True)
+class End:
+    """How a lease ended. `failure` where the instance is spoilt; `seconds` is None where it was not called.
+
+    A call on the event loop is measured in seconds of the loop, one on a thread in CPU seconds: what it waits for
+    others there says nothing of the guest. `acts` tells that the guest did, or would have done, what others see.
+    """
+
+    failure: Failure | None = None
+    seconds: float | None = None
+    brief: bool = False
+    bad: bool = False
+    acts: bool = False
+    cut: bool = False
+    """It was cut short and is made once more: it does not count."""
 
 
 class PoolLease:
@@ -59,33 +76,67 @@ class PoolLease:
 
     def tick(self) -> None:
         """Let the guest do its timer work on this thread, within its timeout. Raises GuestFailed."""
-        self._run(self.slot.instance.tick, None, "")
+        self._run(self.slot.instance.tick, None, "", timer=True)
 
-    def _run(self, guest: Callable[[CallContext], Answer], deadline: float | None, request_id: str) -> Answer:
+    def _run(
+        self,
+        guest: Callable[[CallContext], Answer],
+        deadline: float | None,
+        request_id: str,
+        *,
+        timer: bool = False,
+    ) -> Answer:
         """Whatever happens in the guest, the instance goes back, spoilt or not."""
-        clock = time.monotonic if self.inline else time.thread_time
-        began = clock()
+        began = time.thread_time()
         until = time.monotonic() + self.pool.spec.limits.timeout
         if deadline is not None and deadline < until:
             until = deadline
-        failure: Failure | None = _UNFINISHED
-        bad = True
+        context = CallContext(until, self, request_id)
+        end = End(_UNFINISHED, bad=True)
         try:
-            answer = guest(CallContext(until, self, request_id))
-            failure, bad = None, False
+            answer = guest(context)
+            end.failure, end.bad = None, False
             return answer
         except GuestFailed as failed:
-            failure = failed.failure if failed.fatal else None
+            end.failure = failed.failure if failed.fatal else None
             raise
         finally:
-            self._ended = True
-            self._keeper.give_back(self, failure, clock() - began, bad=bad)
+            end.seconds = time.thread_time() - began
+            end.acts = context.acts and not timer  # timers never run on the event loop
+            self._give_back(end)
+
+    def call_briefly(self, request: Request) -> Response:
+        """Run the guest on the event loop. Raises GuestFailed; CutShort where it lasts or would act on others."""
+        began = time.monotonic()
+        context = CallContext(began + BRIEF, self, request.request_id, brief=True)
+        end = End(_UNFINISHED, brief=True, bad=True)
+        try:
+            answer = self.slot.instance.handle(request, context)
+            end.failure, end.bad = None, False
+        except GuestFailed as failed:
+            end.failure = failed.failure if failed.fatal else None
+            end.cut = failed.failure.reason is Reason.DEADLINE_EXCEEDED
+            if not (end.cut or context.acts):
+                raise
+        finally:
+            end.cut = end.cut or context.acts
+            end.seconds = time.monotonic() - began
+            if context.later is not None and not end.cut:
+                for act in context.later:
+                    act()
+            self._give_back(end)
+        if end.cut:
+            raise CutShort
+        return answer
 
     def cancel(self) -> None:
-        """Give it back uncalled. Idempotent, and harmless after `call`."""
+        """Give it back uncalled. Idempotent, and harmless after a call."""
         if not self._ended:
-            self._ended = True
-            self._keeper.give_back(self, None, None, bad=False)
+            self._give_back(End())
+
+    def _give_back(self, end: End) -> None:
+        self._ended = True
+        self._keeper.give_back(self, end)
 
 
 class ThreadWaiter:

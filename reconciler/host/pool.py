@@ -24,6 +24,12 @@ STALL: Final = 0.01
 """Seconds: a call above this held up others, so the plugin must show more short calls than before."""
 HARDER: Final = 16
 """How many times more."""
+MOST_PROOF: Final = PROOF * HARDER**3
+"""But no more than that: so many calls between two that were cut short weigh nothing."""
+LEAST_TIMEOUT: Final = 0.05
+"""Seconds: a plugin with a shorter timeout than that has it kept on a thread."""
+QUICK_START: Final = 0.1
+"""Seconds: an instance that takes longer to replace is not risked on the event loop, where it may be cut short."""
 
 
 class Slot:
@@ -70,6 +76,7 @@ class Pool:
         self.credit = 0
         self.short_calls = 0
         self.proof = PROOF
+        self.start_seconds = 0.0
         self.created = clock()
         self._clock = clock
 
@@ -91,7 +98,13 @@ class Pool:
     @property
     def inline(self) -> bool:
         """Whether calls have been short enough to run on the event loop."""
-        return self.short_calls >= self.proof and self.guest is not None and not self.guest.may_wait
+        return (
+            self.short_calls >= self.proof
+            and self.guest is not None
+            and not self.guest.may_wait
+            and self.spec.limits.timeout >= LEAST_TIMEOUT
+            and self.start_seconds <= QUICK_START
+        )
 
     def take(self) -> Slot:
         """An idle instance, the most recently used first: its memory is warm."""
@@ -114,28 +127,40 @@ class Pool:
             self.calls <= FIRST_CALLS or self._clock() - since < self.settings.min_healthy_time
         )
 
-    def called(self, slot: Slot, seconds: float, *, inline: bool, bad: bool) -> None:
-        """An instance answered, or failed to. `seconds` are of CPU on a thread, of the loop on the loop."""
+    def called(self, slot: Slot, seconds: float, *, inline: bool, bad: bool, acts: bool = False) -> None:
+        """An instance answered, or failed to. `seconds` are of CPU on a thread, of the loop on the loop.
+
+        A guest that acts on others cannot be cut short and asked again, so its calls are no proof.
+        """
         slot.calls += 1
         self.calls += 1
         if bad:
             self.bad_calls += 1
-        if seconds > (LONG if inline else SHORT):
+        if acts or seconds > (LONG if inline else SHORT):
             self.short_calls = 0
             if seconds > STALL:
-                self.proof *= HARDER
+                self.proof = min(self.proof * HARDER, MOST_PROOF)
         else:
             self.short_calls += 1
 
+    def cut_short(self, slot: Slot, *, spoilt: bool) -> bool:
+        """A call on the event loop was cut short. It counts as neither call nor crash; as give_back otherwise."""
+        self.short_calls = 0
+        self.proof = min(self.proof * HARDER, MOST_PROOF)
+        return self._put_back(slot, spoilt=spoilt)
+
     def give_back(self, slot: Slot, failure: Failure | None) -> bool:
         """A lease ended. Returns whether the instance is idle again; else it is spent and waits to be closed."""
-        self.busy -= 1
         if failure is not None:
             self._crashed(failure)
         else:
             self.crashes = 0
+        return self._put_back(slot, spoilt=failure is not None)
+
+    def _put_back(self, slot: Slot, *, spoilt: bool) -> bool:
+        self.busy -= 1
         limit = self.settings.max_invocations
-        if failure is None and not self.removed and (limit is None or slot.calls < limit) and not self._too_many():
+        if not spoilt and not self.removed and (limit is None or slot.calls < limit) and not self._too_many():
             self.idle.append(slot)
             return True
         slot.gone = True

@@ -4,6 +4,8 @@
 class MemoryStore:
     """A Store in a dict. One operation of a dict is atomic, so no lock is needed."""
 
+    waits = False
+
     def __init__(self) -> None:
         self._values: dict[str, bytes] = {}
 

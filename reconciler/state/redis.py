@@ -26,6 +26,8 @@ class RedisStore:
     command sent again, once: every command here may be repeated.
     """
 
+    waits = True
+
     def __init__(self, client: "redis.Redis", place: str) -> None:
         self._client = client
         self._place = place

@@ -85,6 +85,8 @@ class SqliteDatabase:
 class SqliteStore:
     """A Store in a SqliteDatabase, which outlives it."""
 
+    waits = False
+
     def __init__(self, database: SqliteDatabase, name: str) -> None:
         self._database = database
         self._name = name

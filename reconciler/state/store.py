@@ -6,6 +6,10 @@ from typing import Protocol
 class Store(Protocol):
     """Values by key. Safe to use from several threads. Every method raises StoreUnavailable."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether a read may wait for a server."""
+
     def get(self, key: str) -> bytes | None:
         """The value; None where there is none."""
 

@@ -5,7 +5,7 @@ instances, answers requests and closes. Pools, limits, revisions and metrics kno
 touches nothing else. Requests and responses are plain values.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -97,6 +97,10 @@ class ModuleShape:
 class KeyValueStore(Protocol):
     """A state store that guests read. Safe to use from several threads."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether a read may wait for another machine or process."""
+
     def get(self, key: str) -> bytes | None:
         """The value, or None. Raises StoreUnavailable (reconciler.state.errors)."""
 
@@ -108,12 +112,29 @@ class CallContext:
     `deadline` is in monotonic seconds. `chain` names the calls that led here, the outermost first: an opaque
     value that the pool host hands back in `GuestServices.invoke`. `trace` is the traceparent of the call where it is
     traced.
+
+    A `brief` call runs where others wait for its end. If it lasts, it is cut short and made once more elsewhere, so
+    nothing that others see may come of it before it is over: see `may_act` and `later`.
     """
 
     deadline: float
     chain: object | None = None
     request_id: str = ""
     trace: str = ""
+    brief: bool = False
+    acts: bool = False
+    """Whether the guest wanted to do what cannot be done twice, or wait for others."""
+    later: list[Callable[[], object]] | None = None
+    """What is done once a brief call is over and counts; dropped where it is made once more."""
+    turns: int = 0
+    """See pace.py."""
+    worked: float | None = None
+    """Seconds of CPU that its thread had worked when a brief call was first found to last."""
+
+    def may_act(self) -> bool:
+        """Ask before what cannot be done twice, or may wait. False: leave it, and let the guest end here and now."""
+        self.acts = True
+        return not self.brief
 
 
 class GuestServices(Protocol):

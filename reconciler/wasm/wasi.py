@@ -27,6 +27,7 @@ from reconciler.core.revision import PreopenDir
 from reconciler.wasm import preview1
 from reconciler.wasm.ffi.memory import GuestMemory, OutOfBoundsError
 from reconciler.wasm.ffi.seam import Ffi, Guest, Signature
+from reconciler.wasm.pace import take_turn
 
 _NO_SPACE: Final = 51
 """errno nospc of wasi_snapshot_preview1.witx."""
@@ -56,6 +57,8 @@ class Run:
     stderr: Sink
     environment: Mapping[str, str]
     guest: Guest
+    turns: int = 0
+    """See pace.py."""
 
 
 class _Current(threading.local):
@@ -95,7 +98,7 @@ class Wasi:
                 params, function = functions[name]
                 types = ["i64" if letter == "I" else "i32" for letter in params]
                 signature = Signature(types, ["i32"], fault=preview1.FAULT, broken=preview1.IO)
-                kept.append(self._ffi.define(linker, preview1.MODULE, name, signature, function))
+                kept.append(self._ffi.define(linker, preview1.MODULE, name, signature, function, self._pause))
         return tuple(kept)
 
     def open(self, store: wasmtime.Store, run: Run, arguments: Sequence[str], directories: Sequence[PreopenDir]) -> int:
@@ -121,6 +124,9 @@ class Wasi:
     def close(self, number: int) -> None:
         """The run is over; its store was closed before."""
         self._running.pop(number, None)
+
+    def _pause(self) -> None:
+        take_turn(self._current.run)
 
     def enter(self, run: Run) -> Run:
         """Make it the run of this thread. What was under way before, for `leave`."""

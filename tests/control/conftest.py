@@ -54,9 +54,10 @@ class Node:
         self.store = DesiredStore([DirectorySource(self.specs)], identities)
         queue = WorkQueue(time.monotonic)
         client = PinnedHttpClient(SystemResolver(), ssl.create_default_context())
+        self.spaces = SharedSpaces()
         self.host = PoolHost(
             modules=ModuleCache(engine, self.state),
-            choose_kind=standard_kinds(engine, client, SharedSpaces()).choose,
+            choose_kind=standard_kinds(engine, client, self.spaces).choose,
             find_store=lambda _name: MemoryStore(),
             clock=time.monotonic,
             changed=lambda plugin: queue.add((plugin,)),

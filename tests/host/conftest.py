@@ -31,10 +31,9 @@ class World:
         self.changed: list[str] = []
         self._woken = threading.Condition()
         self._digests = FileDigests()
+        self.spaces = SharedSpaces()
         kinds = (
-            ProxyWasmKind(
-                self.engine, PinnedHttpClient(SystemResolver(), ssl.create_default_context()), SharedSpaces()
-            ),
+            ProxyWasmKind(self.engine, PinnedHttpClient(SystemResolver(), ssl.create_default_context()), self.spaces),
         )
         self.host = PoolHost(
             modules=ModuleCache(self.engine, directory / "state"),

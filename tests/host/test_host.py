@@ -64,6 +64,7 @@ def test_a_resize_goes_both_ways_and_to_nothing(world: World) -> None:
         settled = (count, PoolPhase.IDLE)
         world.until(lambda: ((pool := world.pool("one", revision)).ready, pool.phase) == settled)  # noqa: B023
         if count == 0:
+            world.until(lambda: not world.host._pools["one"][revision].idle)
             with pytest.raises(RouteUnavailable, match="scaled to zero"):
                 ask(world, "one")
     assert ask(world, "one") == "hello"

@@ -16,9 +16,11 @@ IMPORTS: Mapping[str, str] = {
     "proxy_register_shared_queue": "iii",
     "proxy_enqueue_shared_queue": "iii",
     "proxy_define_metric": "iiii",
+    "proxy_increment_metric": "iI",
     "proxy_set_property": "iiii",
     "proxy_dispatch_http_call": "iiiiiiiiii",
     "proxy_invoke_service": "iiiiiiii",
+    "proxy_get_state": "iiiiii",
     "proxy_done": "",
 }
 """Host functions that guests here use, with a letter for each parameter."""

@@ -12,6 +12,7 @@ from reconciler.core.observed import Failure
 from reconciler.core.states import Reason
 from reconciler.host import loglimit
 from reconciler.host.invoke import QueueFull
+from reconciler.wasm import pace
 from reconciler.wasm.engine import Engine
 from reconciler.wasm.kind import GuestFailed, Request, Response
 from reconciler.wasm.proxy_wasm import shared, wire
@@ -56,6 +57,27 @@ def grow(memory: int) -> str:
 
 
 LONG = {"timeout": "20s"}
+
+
+def test_host_calls_without_end_are_paced(street: Street) -> None:
+    """So that the interpreter is free for others most of the time."""
+    street.settle_in(
+        guest(
+            {
+                "proxy_on_configure": f"(drop (call $proxy_define_metric {constants(1, 16, 2, 64)}))",
+                "proxy_on_request_headers": FOR_EVER.format(
+                    body="(drop (call $proxy_increment_metric (i32.const 1) (i64.const 1)))"
+                ),
+            },
+            imports=["proxy_define_metric", "proxy_increment_metric"],
+        ),
+        limits={"timeout": "1s"},
+    )
+    began = time.monotonic()
+    street.failure()
+    took = time.monotonic() - began
+    (metric,) = (found for space in street.node.spaces.snapshot() for found in space.metrics())
+    assert metric[2] <= pace.SAMPLE * (pace.FREE + 1 + took / pace.PAUSE)
 
 
 @pytest.mark.parametrize("others", [0, 1, 7])

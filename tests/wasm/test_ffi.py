@@ -77,13 +77,18 @@ def link(engine: Engine) -> Linked:
     def note(value: int) -> None:
         seen.append((value,))
 
+    def unhurried() -> None:
+        return
+
     two = Signature(("i32", "i32"), ("i32",), fault=6, broken=10)
     kept = [
-        ffi.define(linker, "env", "add", two, add),
-        ffi.define(linker, "env", "wide", Signature(("i32", "i64", "i32"), ("i32",), fault=6, broken=10), wide),
-        ffi.define(linker, "env", "none", Signature((), ("i32",), fault=6, broken=10), lambda: 4),
-        ffi.define(linker, "env", "hush", Signature((), (), fault=6, broken=10), lambda: None),
-        ffi.define(linker, "env", "note", Signature(("i32",), (), fault=6, broken=10), note),
+        ffi.define(linker, "env", "add", two, add, unhurried),
+        ffi.define(
+            linker, "env", "wide", Signature(("i32", "i64", "i32"), ("i32",), fault=6, broken=10), wide, unhurried
+        ),
+        ffi.define(linker, "env", "none", Signature((), ("i32",), fault=6, broken=10), lambda: 4, unhurried),
+        ffi.define(linker, "env", "hush", Signature((), (), fault=6, broken=10), lambda: None, unhurried),
+        ffi.define(linker, "env", "note", Signature(("i32",), (), fault=6, broken=10), note, unhurried),
     ]
     module = engine.compile(MODULE)
     assert module.module is not None

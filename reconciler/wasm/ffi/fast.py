@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import itertools
 import logging
 import struct
 import sys
@@ -14,7 +15,8 @@ import wasmtime
 from wasmtime import _ffi as native
 
 from reconciler.wasm.ffi.memory import GuestMemory, OutOfBoundsError
-from reconciler.wasm.ffi.seam import Guest, GuestError, HostFunction, Signature, func_type
+from reconciler.wasm.ffi.seam import INTERRUPT, Guest, GuestError, HostFunction, Signature, func_type
+from reconciler.wasm.pace import SAMPLE
 
 logger: Final = logging.getLogger(__name__)
 _WRITTEN_FOR: Final = "50."
@@ -38,6 +40,7 @@ class FastFfi:
     name = "fast"
 
     def __init__(self) -> None:
+        self._count = itertools.count(1).__next__
         path = native.dll._name
         releasing, holding = ctypes.CDLL(path), ctypes.PyDLL(path)
         word = ctypes.c_void_p
@@ -58,6 +61,11 @@ class FastFfi:
             ctypes.c_size_t, word, word, ctypes.POINTER(ctypes.c_uint32), ctypes.c_size_t
         )
         text, size = ctypes.c_char_p, ctypes.c_size_t
+        self._epoch_type = ctypes.CFUNCTYPE(size, word, word, word, word)
+        self._on_epoch = ctypes.CFUNCTYPE(None, word, self._epoch_type, word, word)(
+            ("wasmtime_store_epoch_deadline_callback", releasing)
+        )
+        self._new_error = ctypes.CFUNCTYPE(word, text)(("wasmtime_error_new", releasing))
         self._define = ctypes.CFUNCTYPE(word, word, text, size, text, size, word, self._callback_type, word, word)(
             ("wasmtime_linker_define_func_unchecked", releasing)
         )
@@ -78,10 +86,16 @@ class FastFfi:
         return "" if sizes == (_SLOT, _FUNC, 8) else f"the layout of values is not the expected one: {sizes}"
 
     def define(
-        self, linker: wasmtime.Linker, module: str, name: str, signature: Signature, function: HostFunction
+        self,
+        linker: wasmtime.Linker,
+        module: str,
+        name: str,
+        signature: Signature,
+        function: HostFunction,
+        pause: Callable[[], None],
     ) -> object:
         """Define a host function as an unchecked callback; see Ffi."""
-        callback = self._callback_type(_unchecked(name, signature, function))
+        callback = self._callback_type(_unchecked(name, signature, function, self._count, pause))
         kind = func_type(signature)
         place, called = module.encode(), name.encode()
         error = self._define(
@@ -99,12 +113,35 @@ class FastFfi:
             raise _error(error)
         return callback
 
+    def overtime(self, ask: Callable[[], int]) -> object | None:
+        """What happens at a deadline; see Ffi."""
+
+        def reached(_context: Any, _data: Any, delta: int, _kind: Any) -> int:
+            more = 0
+            try:
+                more = ask()
+            except BaseException:
+                with contextlib.suppress(BaseException):
+                    logger.exception("nobody could say whether a guest may go on")
+            if not more:
+                return int(self._new_error(INTERRUPT.encode()))
+            ctypes.c_uint64.from_address(delta).value = more
+            return 0
+
+        return self._epoch_type(reached)
+
+    def watch(self, store: wasmtime.Store, overtime: Any) -> None:
+        """Let that happen to a store; see Ffi."""
+        self._on_epoch(ctypes.cast(store.ptr(), ctypes.c_void_p), overtime, None, None)
+
     def bind(self, store: wasmtime.Store, instance: wasmtime.Instance, names: Sequence[str]) -> Guest:
         """Make exports callable; see Ffi."""
         return _FastGuest(self, store, instance, names)
 
 
-def _unchecked(name: str, signature: Signature, function: HostFunction) -> Callable[[Any, Any, Any, int], int]:
+def _unchecked(
+    name: str, signature: Signature, function: HostFunction, count: Callable[[], int], pause: Callable[[], None]
+) -> Callable[[Any, Any, Any, int], int]:
     """A callback that reads its arguments from the engine's value slots. It never raises.
 
     It is called from native code: ctypes would answer an exception with garbage, which the engine takes for a trap's
@@ -112,12 +149,14 @@ def _unchecked(name: str, signature: Signature, function: HostFunction) -> Calla
     """
     fault, broken = signature.fault, signature.broken
     if "i64" in signature.params or not signature.results:
-        return _general(name, signature, function)
+        return _general(name, signature, function, count, pause)
     # ctypes gives one item for an empty slice with a step, so a function without parameters gets an empty one.
     stop, words = (_WORDS * len(signature.params), _WORDS) if signature.params else (0, 1)
 
     def called(_data: Any, _caller: Any, values: Any, _count: int) -> int:
         try:
+            if not count() % SAMPLE:
+                pause()
             values[0] = function(*values[0:stop:words])
         except OutOfBoundsError:
             values[0] = fault
@@ -130,7 +169,9 @@ def _unchecked(name: str, signature: Signature, function: HostFunction) -> Calla
     return called
 
 
-def _general(name: str, signature: Signature, function: HostFunction) -> Callable[[Any, Any, Any, int], int]:
+def _general(
+    name: str, signature: Signature, function: HostFunction, count: Callable[[], int], pause: Callable[[], None]
+) -> Callable[[Any, Any, Any, int], int]:
     """As _unchecked, for 64-bit parameters and for functions without a result."""
     slots = tuple((_WORDS * index, kind == "i64") for index, kind in enumerate(signature.params))
     returns = bool(signature.results)
@@ -138,6 +179,8 @@ def _general(name: str, signature: Signature, function: HostFunction) -> Callabl
     def called(_data: Any, _caller: Any, values: Any, _count: int) -> int:
         status = signature.broken
         try:
+            if not count() % SAMPLE:
+                pause()
             status = function(*(values[at] | (values[at + 1] << 32 if wide else 0) for at, wide in slots)) or 0
         except OutOfBoundsError:
             status = signature.fault

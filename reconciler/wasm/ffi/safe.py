@@ -1,14 +1,16 @@
 """The boundary over the package's public API: about ten times slower, whatever the version."""
 
 import ctypes
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import wasmtime
 
 from reconciler.wasm.ffi.memory import GuestMemory, OutOfBoundsError
 from reconciler.wasm.ffi.seam import Guest, HostFunction, Signature, func_type
+from reconciler.wasm.pace import SAMPLE
 
 logger: Final = logging.getLogger(__name__)
 _MASK: Final = 0xFFFFFFFF
@@ -19,16 +21,28 @@ class SafeFfi:
 
     name = "safe"
 
+    def __init__(self) -> None:
+        self._count = itertools.count(1).__next__
+
     def define(
-        self, linker: wasmtime.Linker, module: str, name: str, signature: Signature, function: HostFunction
+        self,
+        linker: wasmtime.Linker,
+        module: str,
+        name: str,
+        signature: Signature,
+        function: HostFunction,
+        pause: Callable[[], None],
     ) -> object:
         """Define a host function; see Ffi."""
         fault = signature.fault
         masks = tuple(_MASK if kind == "i32" else (1 << 64) - 1 for kind in signature.params)
         returns = bool(signature.results)
+        count = self._count
 
         def called(*values: int) -> int | None:
             try:
+                if not count() % SAMPLE:
+                    pause()
                 result = function(*(value & mask for value, mask in zip(values, masks, strict=True)))
             except OutOfBoundsError:
                 result = fault
@@ -40,6 +54,12 @@ class SafeFfi:
 
         linker.define_func(module, name, func_type(signature), called)
         return called
+
+    def overtime(self, ask: Callable[[], int]) -> object | None:
+        """Not to be had; see Ffi."""
+
+    def watch(self, store: wasmtime.Store, overtime: object) -> None:
+        """Nothing happens; see Ffi."""
 
     def bind(self, store: wasmtime.Store, instance: wasmtime.Instance, names: Sequence[str]) -> Guest:
         """Make exports callable; see Ffi."""

@@ -1,6 +1,6 @@
 """What crossing the boundary looks like, whichever way it is done."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import wasmtime
@@ -12,6 +12,10 @@ GuestError = wasmtime.Trap | wasmtime.WasmtimeError
 
 GUEST_ERRORS: Final = (wasmtime.Trap, wasmtime.WasmtimeError)
 """The same, for `except`."""
+
+
+INTERRUPT: Final = "wasm trap: interrupt"
+"""The engine's words for a guest that ran past its deadline."""
 
 
 class HostFunction(Protocol):
@@ -72,9 +76,28 @@ class Ffi(Protocol):
     name: str
 
     def define(
-        self, linker: wasmtime.Linker, module: str, name: str, signature: Signature, function: HostFunction
+        self,
+        linker: wasmtime.Linker,
+        module: str,
+        name: str,
+        signature: Signature,
+        function: HostFunction,
+        pause: Callable[[], None],
     ) -> object:
-        """Define a host function. What is returned must live as long as any instance that was linked with it."""
+        """Define a host function. What is returned must live as long as any instance that was linked with it.
+
+        `pause` is called at one of pace.SAMPLE host calls, on the guest's thread, while the guest runs.
+        """
+
+    def overtime(self, ask: Callable[[], int]) -> object | None:
+        """What happens when guests reach their deadline, for `watch`; it must live as long as the stores.
+
+        `ask` says for how many epochs more the guest may run, on its thread; for 0 it traps. None where that cannot
+        be had: guests then trap at their deadline.
+        """
+
+    def watch(self, store: wasmtime.Store, overtime: object) -> None:
+        """Let that happen to the guests of a store."""
 
     def bind(self, store: wasmtime.Store, instance: wasmtime.Instance, names: Sequence[str]) -> Guest:
         """Make an instance's exports callable. Their types must have been checked: 32-bit integers only."""

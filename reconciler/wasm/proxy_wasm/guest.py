@@ -1,5 +1,6 @@
 """The guest kind: what a proxy-wasm module is, and what all guests of the kind share."""
 
+import time
 from typing import Final
 
 from reconciler.core.addresses import HostPolicy
@@ -9,6 +10,7 @@ from reconciler.wasm import kind
 from reconciler.wasm.egress import HttpClient
 from reconciler.wasm.engine import CompiledModule, Engine
 from reconciler.wasm.kind import GuestServices, ModuleShape
+from reconciler.wasm.pace import take_turn
 from reconciler.wasm.proxy_wasm import abi
 from reconciler.wasm.proxy_wasm.hostcalls_maps import MapCalls
 from reconciler.wasm.proxy_wasm.hostcalls_plugin import PluginCalls
@@ -20,6 +22,7 @@ from reconciler.wasm.proxy_wasm.linking import Links, refused
 from reconciler.wasm.proxy_wasm.prepared import NAME, PreparedProxyWasm
 from reconciler.wasm.proxy_wasm.shared import SharedSpaces
 from reconciler.wasm.proxy_wasm.state import Current
+from reconciler.wasm.ticker import TICK
 
 _GROUPS: Final = (
     PluginCalls,
@@ -45,13 +48,34 @@ class ProxyWasmKind:
         self.client = client
         self.spaces = spaces
         self.current = Current()
-        self.links = Links(engine, [group(self.current) for group in _GROUPS])
+        self.overtime = engine.ffi.overtime(self._go_on)
+        self.links = Links(engine, [group(self.current) for group in _GROUPS], self._pause)
 
     def recognise(self, shape: ModuleShape) -> bool:
         """Whether a module exports an ABI version, a callback of the ABI, or Layotto's id."""
         return any(
             name.startswith((abi.VERSION_MARKER, "proxy_on_")) or name == "proxy_get_id" for name in shape.exports
         )
+
+    def _go_on(self) -> int:
+        """For how many epochs more a guest may run that reached its deadline (Ffi.overtime).
+
+        A brief call is found to last by what its thread works from one epoch to the next, not by the clock: on a busy
+        machine a thread may stand still for longer than such a call may take.
+        """
+        state = self.current.state
+        call = state.call
+        if call is None or not call.brief or call.acts or state.spoilt is not None:
+            return 0
+        worked = time.thread_time()
+        if call.worked is None:
+            call.worked = worked
+        return 1 if worked - call.worked < TICK / 2 else 0
+
+    def _pause(self) -> None:
+        call = self.current.state.call
+        if call is not None:
+            take_turn(call)
 
     def prepare(self, module: kind.CompiledModule, spec: InstanceSpec, services: GuestServices) -> PreparedProxyWasm:
         """Link a module. Raises ModuleRefused, as Links.acquire does, and for hosts that are none."""

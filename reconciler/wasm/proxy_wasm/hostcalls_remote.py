@@ -105,6 +105,8 @@ class LayottoCalls(HostCallGroup):
         if found is None:
             state.log(abi.ERROR, f"proxy_get_state: there is no store {name!r} for this plugin".encode())
             return abi.INTERNAL_FAILURE
+        if found.waits and not state.may_act():
+            return abi.INTERNAL_FAILURE
         try:
             value = found.get(wanted)
         except StoreUnavailable as error:

@@ -35,6 +35,8 @@ class SharedDataCalls(HostCallGroup):
     def set(self, key: int, key_size: int, value: int, value_size: int, cas: int) -> int:
         """Set a value, if `cas` is 0 or the current number."""
         state = self._current.state
+        if not state.may_act():
+            return abi.INTERNAL_FAILURE
         return state.facts.space.set(state.memory.read(key, key_size), state.memory.read(value, value_size), cas)
 
     def register(self, name: int, name_size: int, number_at: int) -> int:
@@ -67,6 +69,8 @@ class SharedDataCalls(HostCallGroup):
     def enqueue(self, number: int, value: int, value_size: int) -> int:
         """Put an item at a queue's end."""
         state = self._current.state
+        if not state.may_act():
+            return abi.INTERNAL_FAILURE
         return state.facts.space.enqueue(number, state.memory.read(value, value_size))
 
     def dequeue(self, number: int, address_at: int, size_at: int) -> int:
@@ -74,6 +78,8 @@ class SharedDataCalls(HostCallGroup):
         state = self._current.state
         state.memory.check(address_at, 4)
         state.memory.check(size_at, 4)
+        if not state.may_act():
+            return abi.INTERNAL_FAILURE
         status, item = state.facts.space.dequeue(number)
         return state.give(item, address_at, size_at) if status == abi.OK else status
 
@@ -109,16 +115,20 @@ class MetricCalls(HostCallGroup):
 
     def record(self, number: int, value: int) -> int:
         """Set a metric, or add a record to a histogram."""
-        return self._current.state.facts.space.record_metric(number, value)
+        state = self._current.state
+        return state.facts.space.record_metric(number, value, state.later())
 
     def increment(self, number: int, delta: int) -> int:
         """Change a metric by a signed amount."""
         signed = delta - (1 << 64) if delta >= 1 << 63 else delta
-        return self._current.state.facts.space.increment_metric(number, signed)
+        state = self._current.state
+        return state.facts.space.increment_metric(number, signed, state.later())
 
     def get(self, number: int, value_at: int) -> int:
         """A metric's value."""
         state = self._current.state
+        if state.later() and not state.may_act():  # the guest would miss its own changes
+            return abi.INTERNAL_FAILURE
         value = state.facts.space.metric(number)
         if value is None:
             return abi.NOT_FOUND

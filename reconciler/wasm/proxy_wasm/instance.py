@@ -32,6 +32,8 @@ class Runtime(Protocol):
     callbacks: Callbacks
     current: Current
     ticker: EpochTicker
+    watched: bool
+    """Whether a guest that reaches its deadline is asked about first (Ffi.watch)."""
     client: HttpClient
     layotto: bool
     fuel: int | None
@@ -118,7 +120,7 @@ class ProxyWasmInstance:
             self._store.set_fuel(runtime.fuel)
         state.call = call
         runtime.ticker.enter(self)
-        state.guest.set_deadline(runtime.ticker.ticks(left))
+        state.guest.set_deadline(1 if call.brief and runtime.watched else runtime.ticker.ticks(left))
         current = runtime.current
         before = current.state
         current.state = state

@@ -1,7 +1,7 @@
 """Linking: a module with the host functions that it imports, once for all plugins that run the module."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import wasmtime
 
@@ -41,8 +41,9 @@ class LinkedModule:
 class Links:
     """The linked modules in use. Safe to use from several threads."""
 
-    def __init__(self, engine: Engine, groups: Iterable[HostCallGroup]) -> None:
+    def __init__(self, engine: Engine, groups: Iterable[HostCallGroup], pause: Callable[[], None]) -> None:
         self._engine = engine
+        self._pause = pause
         self._calls: Mapping[tuple[str, str], HostCall] = table(groups)
         self._lock = threading.Lock()
         self._linked: dict[CompiledModule, LinkedModule] = {}
@@ -99,7 +100,8 @@ class Links:
             for item in module.shape.imports:
                 found = self._calls.get((item.module, item.name))
                 if found is not None and found.fits(item):
-                    kept = ffi.define(linker, item.module, item.name, found.signature(item), found.function)
+                    signature = found.signature(item)
+                    kept = ffi.define(linker, item.module, item.name, signature, found.function, self._pause)
                     callables.append(kept)
                 elif found is not None:
                     missing.append(f"{describe(item)}: the host has ({', '.join(found.types)}) -> (i32)")

@@ -41,6 +41,7 @@ class Host(Protocol):
     client: HttpClient
     spaces: SharedSpaces
     current: Current
+    overtime: object | None
     links: Links
 
 
@@ -54,6 +55,7 @@ class PreparedProxyWasm:
         self.callbacks = callbacks
         self.current = host.current
         self.ticker = host.engine.ticker
+        self.watched = host.overtime is not None
         self.client = host.client
         self.layotto = callbacks.get_id != ABSENT
         self.fuel = spec.limits.fuel if linked.module.metered else None
@@ -79,6 +81,8 @@ class PreparedProxyWasm:
         call = CallContext(time.monotonic() + spec.limits.start_timeout)
         module = self._linked.module
         store = engine.store(module.metered, spec.limits, module.memories)
+        if self._host.overtime is not None:
+            engine.ffi.watch(store, self._host.overtime)
         try:
             state = self._instantiate(store, call)
             instance = ProxyWasmInstance(self, store, state)

@@ -6,9 +6,9 @@ outlives a change of revision and not the plugin.
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from reconciler.wasm.proxy_wasm import abi
@@ -19,6 +19,9 @@ MAX_ENTRIES: Final = 65_536
 """Keys, or items in queues."""
 MAX_QUEUES: Final = 1024
 MAX_METRICS: Final = 4096
+Later = list[Callable[[], object]]
+"""Changes that are put off."""
+
 _U32: Final = 0xFFFFFFFF
 _U64: Final = 0xFFFFFFFFFFFFFFFF
 
@@ -143,38 +146,51 @@ class SharedSpace:
             self._metric_ids[name] = len(self._metrics)
             return abi.OK, len(self._metrics)
 
-    def record_metric(self, number: int, value: int) -> int:
-        """Set a counter or gauge; add a record to a histogram."""
-        with self._change(number) as metric:
-            if metric is None:
-                return abi.NOT_FOUND
-            metric.value = metric.value + value if metric.kind == abi.HISTOGRAM else value
-            metric.count += 1
-            return abi.OK
+    def record_metric(self, number: int, value: int, later: Later | None = None) -> int:
+        """Set a counter or gauge; add a record to a histogram. With `later`, that is only noted there."""
+        metric = self._metric(number)
+        if metric is None:
+            return abi.NOT_FOUND
+        if later is not None:
+            later.append(partial(self._record, metric, value))
+        else:
+            self._record(metric, value)
+        return abi.OK
 
-    def increment_metric(self, number: int, delta: int) -> int:
-        """Change a counter (up) or gauge (either way)."""
-        with self._change(number) as metric:
-            if metric is None:
-                return abi.NOT_FOUND
-            if metric.kind == abi.HISTOGRAM or (metric.kind == abi.COUNTER and delta < 0):
-                return abi.BAD_ARGUMENT
-            metric.value = (metric.value + delta) & _U64
-            return abi.OK
+    def increment_metric(self, number: int, delta: int, later: Later | None = None) -> int:
+        """Change a counter (up) or gauge (either way). With `later`, that is only noted there."""
+        metric = self._metric(number)
+        if metric is None:
+            return abi.NOT_FOUND
+        if metric.kind == abi.HISTOGRAM or (metric.kind == abi.COUNTER and delta < 0):
+            return abi.BAD_ARGUMENT
+        if later is not None:
+            later.append(partial(self._increment, metric, delta))
+        else:
+            self._increment(metric, delta)
+        return abi.OK
 
     def metric(self, number: int) -> int | None:
         """A metric's value; None where there is no such metric."""
-        return self._metrics[number - 1].value if 0 < number <= len(self._metrics) else None
+        metric = self._metric(number)
+        return None if metric is None else metric.value
 
     def metrics(self) -> tuple[tuple[str, int, int, int], ...]:
         """All metrics: name, kind, value (a histogram's sum), number of records."""
         with self._lock:
             return tuple((metric.name, metric.kind, metric.value, metric.count) for metric in self._metrics)
 
-    @contextmanager
-    def _change(self, number: int) -> Iterator[Metric | None]:
+    def _metric(self, number: int) -> Metric | None:
+        return self._metrics[number - 1] if 0 < number <= len(self._metrics) else None
+
+    def _record(self, metric: Metric, value: int) -> None:
         with self._lock:
-            yield self._metrics[number - 1] if 0 < number <= len(self._metrics) else None
+            metric.value = metric.value + value if metric.kind == abi.HISTOGRAM else value
+            metric.count += 1
+
+    def _increment(self, metric: Metric, delta: int) -> None:
+        with self._lock:
+            metric.value = (metric.value + delta) & _U64
 
 
 class SharedSpaces:

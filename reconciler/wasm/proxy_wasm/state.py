@@ -5,6 +5,7 @@ used is None until it is.
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -145,6 +146,23 @@ class GuestState:
             return 0
         finally:
             self.allocating = False
+
+    def may_act(self) -> bool:
+        """Whether the guest may do now what cannot be done twice, or wait. If not, it ends at its next step."""
+        call = self.call
+        if call is None or call.may_act():
+            return True
+        self.guest.set_deadline(0)
+        return False
+
+    def later(self) -> list[Callable[[], object]] | None:
+        """Where changes are put off to until a brief call is over; None where they are made at once."""
+        call = self.call
+        if call is None or not call.brief:
+            return None
+        if call.later is None:
+            call.later = []
+        return call.later
 
     def log(self, level: int, text: bytes) -> None:
         """Write a line to the plugin's log, cut to MAX_LINE."""

@@ -8,15 +8,13 @@ from typing import Final
 
 from reconciler.core.observed import Failure
 from reconciler.core.states import NextStep, Reason
-from reconciler.wasm.failures import failure_of
-from reconciler.wasm.ffi.seam import GuestError
+from reconciler.wasm.failures import FRAME, failure_of, told_in
+from reconciler.wasm.ffi.seam import INTERRUPT, GuestError
 
 _MAX_MESSAGE: Final = 2000
-_MAX_FRAMES: Final = 8
-_FRAME: Final = re.compile(r"^\s*\d+:\s+0x[0-9a-f]+ - (?:[^!\n]*!)?(.+)$", re.MULTILINE)
 _CAUSE: Final = re.compile(r"^\s*\d+: ")
 _TRAPS: Final = (
-    ("wasm trap: interrupt", Reason.DEADLINE_EXCEEDED),
+    (INTERRUPT, Reason.DEADLINE_EXCEEDED),
     ("all fuel consumed", Reason.FUEL_EXHAUSTED),
     ("call stack exhausted", Reason.STACK_OVERFLOW),
     ("allocation too large", Reason.OUT_OF_MEMORY),
@@ -31,7 +29,5 @@ def component_failure(error: GuestError) -> Failure:
         return known
     lines = [line for line in text.splitlines() if line.strip()]
     words = _CAUSE.sub("", lines[-1]).strip()
-    frames = _FRAME.findall(text)[:_MAX_FRAMES]
     reason = next((reason for part, reason in _TRAPS if part in text), known.reason)
-    message = f"{words} (in {' < '.join(frames)})" if frames else words
-    return Failure(reason, message[:_MAX_MESSAGE], NextStep.RETRY)
+    return Failure(reason, told_in(words, FRAME.findall(text))[:_MAX_MESSAGE], NextStep.RETRY)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from reconciler.host.invoke import Lease, QueueFull, RouteLimits, RouteUnknown, Waiter
+from reconciler.host.invoke import CutShort, Lease, QueueFull, RouteLimits, RouteUnknown, Waiter
 from reconciler.wasm.kind import Request, Response
 
 Handler = Callable[[Request], Response]
@@ -30,6 +30,7 @@ class Route:
         self.handler = handler
         self.instances = instances
         self.inline = inline
+        self.lasts = False
         self.queue = int(limits.get("queue", 100))
         self.limits = RouteLimits(int(limits.get("request_bytes", 1 << 20)), limits.get("queue_timeout", DEADLINE))
         self.idle = instances
@@ -54,6 +55,12 @@ class RouteLease:
             return self._route.handler(request)
         finally:
             self.cancel()
+
+    def call_briefly(self, request: Request) -> Response:
+        if self._route.lasts:
+            self.cancel()
+            raise CutShort
+        return self.call(request)
 
     def cancel(self) -> None:
         with self._route.lock:

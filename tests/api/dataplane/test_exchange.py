@@ -168,6 +168,22 @@ def test_the_answer_for_a_client_that_left_is_dropped_and_the_instance_is_free_a
     assert get(plane, "r")[0] == 200
 
 
+def test_a_call_that_is_cut_short_on_the_loop_is_made_once_more_on_a_thread(start) -> None:
+    where: list[str] = []
+
+    def tell(request: Request) -> Response:
+        where.append(threading.current_thread().name)
+        return Response(200, [], b"late")
+
+    route = Route(tell, inline=True)
+    plane = start({"r": route})
+    assert get(plane, "r")[:2] == (200, b"late")
+    route.lasts = True
+    assert get(plane, "r")[:2] == (200, b"late")
+    assert [name.partition("-")[0] for name in where] == ["data", "guest"]
+    assert route.idle == 1
+
+
 @pytest.mark.parametrize("inline", [True, False])
 @pytest.mark.parametrize(("reason", "status"), [(Reason.DEADLINE_EXCEEDED, 504), (Reason.TRAPPED, 502)])
 def test_a_guest_that_fails_is_named_with_its_reason(start, inline: bool, reason: Reason, status: int) -> None:
