@@ -24,6 +24,7 @@ from reconciler.core.revision import InstanceLimits
 from reconciler.core.states import NextStep, Reason
 from reconciler.wasm.components import count_memories, is_component, load_component, shape_of
 from reconciler.wasm.ffi.fast import FastFfi
+from reconciler.wasm.ffi.live import StoreLimits
 from reconciler.wasm.ffi.safe import SafeFfi
 from reconciler.wasm.ffi.seam import Ffi
 from reconciler.wasm.http_adapter.compose import Composer
@@ -216,13 +217,8 @@ class Engine:
     def component_store(self, module: CompiledModule, limits: InstanceLimits) -> wasmtime.Store:
         """As `store`, for a component."""
         store = wasmtime.Store(self.native(module.metered, light=module.light))
-        store.set_limits(
-            memory_size=limits.memory // module.memories,
-            table_elements=max(_TABLE_FLOOR, limits.memory // _ELEMENT_SHARE),
-            instances=_COMPONENT_INSTANCES,
-            tables=_COMPONENT_TABLES,
-            memories=_MEMORIES + _ADAPTER_MEMORIES,
-        )
+        bounds = component_limits(module, limits)
+        store.set_limits(bounds.memory, bounds.table_elements, bounds.instances, bounds.tables, bounds.memories)
         return store
 
     @contextmanager
@@ -246,6 +242,17 @@ class Engine:
     def _advance(self) -> None:
         for engine in list(self._engines.values()):
             engine.increment_epoch()
+
+
+def component_limits(module: CompiledModule, limits: InstanceLimits) -> StoreLimits:
+    """What an instance of a component may have; see Engine.store."""
+    return StoreLimits(
+        memory=limits.memory // module.memories,
+        table_elements=max(_TABLE_FLOOR, limits.memory // _ELEMENT_SHARE),
+        instances=_COMPONENT_INSTANCES,
+        tables=_COMPONENT_TABLES,
+        memories=_MEMORIES + _ADAPTER_MEMORIES,
+    )
 
 
 def _light(metered: bool) -> wasmtime.Engine:

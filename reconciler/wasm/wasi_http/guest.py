@@ -134,7 +134,7 @@ class PreparedLight:
         assert module.component is not None
         self.info = GuestInfo(NAME)
         entry = _entry(module.component, module.shape, RUN)
-        self._parts = LightParts(host, module, host.linker(module), entry, spec, services)
+        self._parts = LightParts(host, host.recipe(module, entry, spec), spec, services)
 
     def start(self) -> LightSlot:
         """A slot for requests. The component is instantiated, for its first request. Raises GuestFailed."""

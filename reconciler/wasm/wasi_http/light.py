@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
-import wasmtime
 import wasmtime.component as model
 
 from reconciler.core.observed import Failure
 from reconciler.core.revision import InstanceSpec
 from reconciler.core.states import Reason
-from reconciler.wasm.engine import CompiledModule, Engine
+from reconciler.wasm.engine import CompiledModule, Engine, component_limits
 from reconciler.wasm.ffi.components import ComponentFfi, Interrupted
+from reconciler.wasm.ffi.live import Live, LiveFfi, Recipe
 from reconciler.wasm.ffi.seam import GUEST_ERRORS
 from reconciler.wasm.kind import CallContext, GuestFailed, GuestServices, Request, Response
 from reconciler.wasm.wasi_http.exchange import Exchange
@@ -26,8 +26,8 @@ from reconciler.wasm.wasi_http.failures import component_failure
 from reconciler.wasm.wasi_http.printed import log_run
 
 _HOST: Final = "reconciler:http/host"
-_UNBOUND_FUEL: Final = 1 << 62
-"""For a start, which `limits.startTimeout` bounds, and for requests of a metered component without a limit."""
+_START_FUEL: Final = 1 << 62
+"""For a start, which `limits.startTimeout` bounds."""
 _FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "receive": Exchange.receive,
     "more": Exchange.more,
@@ -52,32 +52,34 @@ class LightHost:
 
     def __init__(self, engine: Engine, ffi: ComponentFfi) -> None:
         self.engine = engine
-        self.ffi = ffi
+        self.live = LiveFfi()
+        self._ffi = ffi
         self._current = _Current()
         self._check_epoch = ffi.epoch_check(self._check)
         self._lock = threading.Lock()
         self._linkers: dict[bool, model.Linker] = {}
         self._kept: list[object] = []
 
-    def linker(self, module: CompiledModule) -> model.Linker:
+    def recipe(self, module: CompiledModule, entry: model.ExportIndex, spec: InstanceSpec) -> Recipe:
+        """What instances of a component are made of."""
+        assert module.component is not None
+        engine = self.engine.native(module.metered, light=True)
+        limits = component_limits(module, spec.limits)
+        linker = self._linker(module)
+        return Recipe(engine, linker, module.component, entry, limits, self._check_epoch, metered=module.metered)
+
+    def _linker(self, module: CompiledModule) -> model.Linker:
         """The linker for components of that module's engine."""
         with self._lock:
             if module.metered not in self._linkers:
                 self._linkers[module.metered] = self._link(module)
             return self._linkers[module.metered]
 
-    def store(self, module: CompiledModule, spec: InstanceSpec) -> wasmtime.Store:
-        """A store whose guest is stopped when its time is over."""
-        store = self.engine.component_store(module, spec.limits)
-        self.ffi.watch(store, self._check_epoch)
-        return store
-
-    def run(self, store: wasmtime.Store, exchange: Exchange, call: Callable[[], Any]) -> Failure | None:
+    def run(self, exchange: Exchange, call: Callable[[], None]) -> Failure | None:
         """Let guest code run within the exchange's deadline. Why it did not end well, where it did not."""
         before, self._current.exchange = self._current.exchange, exchange
         self.engine.ticker.enter(exchange)
         try:
-            store.set_epoch_deadline(1)
             call()
         except GUEST_ERRORS as error:
             failure = component_failure(error)
@@ -96,7 +98,7 @@ class LightHost:
             for name, extern in wanted.exports(engine).items():
                 item = cast("model.FuncType", extern.ty)
                 function = partial(_of_exchange, self._current, _FUNCTIONS[name])
-                self._kept.append(self.ffi.define(place, name, item, function))
+                self._kept.append(self._ffi.define(place, name, item, function))
         return linker
 
     def _check(self) -> None:
@@ -112,20 +114,9 @@ class LightParts:
     """What all slots of a pool share."""
 
     host: LightHost
-    module: CompiledModule
-    linker: model.Linker
-    entry: model.ExportIndex
+    recipe: Recipe
     spec: InstanceSpec
     services: GuestServices
-
-
-@dataclass(slots=True)
-class _Guest:
-    """A store with an instance, and how many requests it has answered."""
-
-    store: wasmtime.Store
-    run: model.Func
-    requests: int = 0
 
 
 class LightSlot:
@@ -138,13 +129,15 @@ class LightSlot:
 
     def __init__(self, parts: LightParts) -> None:
         self._parts = parts
-        self._guest: _Guest | None = None
+        self._live: Live | None = None
+        self._requests = 0
+        self._fuel = parts.spec.limits.fuel if parts.recipe.metered else None
 
     def warm_up(self) -> None:
         """Instantiate the component. Raises GuestFailed."""
         spec = self._parts.spec
         call = CallContext(time.monotonic() + spec.limits.start_timeout)
-        self._guest = self._instantiate(Exchange(spec, self._parts.services, Request(spec.plugin), call))
+        self._instantiate(Exchange(spec, self._parts.services, Request(spec.plugin), call))
 
     def tick(self, call: CallContext) -> None:
         """Between requests nothing runs."""
@@ -153,52 +146,43 @@ class LightSlot:
         """Run the component for a request; see Instance."""
         parts = self._parts
         exchange = Exchange(parts.spec, parts.services, request, call)
-        guest = self._guest
-        if guest is None:
-            guest = self._guest = self._instantiate(exchange)
-        if parts.module.metered:
-            guest.store.set_fuel(parts.spec.limits.fuel or _UNBOUND_FUEL)
+        live = self._live or self._instantiate(exchange)
         state = _NO_RESPONSE
 
         def answer() -> None:
             nonlocal state
-            state = parts.host.ffi.call(guest.store, guest.run)[8]
+            state = parts.host.live.call(live, self._fuel)
 
         failure: Failure | None = None
         try:
-            failure = parts.host.run(guest.store, exchange, answer)
+            failure = parts.host.run(exchange, answer)
             return _response(exchange, state, failure)
         finally:
             late = failure if exchange.answer is not None else None
             log_run(parts.services, call.request_id, exchange.prints, late)
-            guest.requests += 1
-            if failure is not None or exchange.answer is None or guest.requests >= parts.spec.reuse:
+            self._requests += 1
+            if failure is not None or exchange.answer is None or self._requests >= parts.spec.reuse:
                 self.close()
 
     def close(self) -> None:
         """Free what is held for the next request. Idempotent."""
-        if self._guest is not None:
-            self._guest.store.close()
-            self._guest = None
+        live, self._live = self._live, None
+        if live is not None:
+            self._parts.host.live.close(live)
 
-    def _instantiate(self, exchange: Exchange) -> _Guest:
-        """A new store with an instance. Raises GuestFailed."""
+    def _instantiate(self, exchange: Exchange) -> Live:
+        """Instantiate the component in a new store. Raises GuestFailed."""
         parts = self._parts
-        store = parts.host.store(parts.module, parts.spec)
-        found: list[model.Func | None] = []
 
-        def instantiate() -> None:
-            assert parts.module.component is not None
-            found.append(parts.linker.instantiate(store, parts.module.component).get_func(store, parts.entry))
+        def start() -> None:
+            self._live = parts.host.live.start(parts.recipe, _START_FUEL)
 
-        if parts.module.metered:
-            store.set_fuel(_UNBOUND_FUEL)
-        failure = parts.host.run(store, exchange, instantiate)
+        failure = parts.host.run(exchange, start)
         if failure is not None:
-            store.close()
             raise GuestFailed(failure, fatal=False)
-        assert found[0] is not None
-        return _Guest(store, found[0])
+        assert self._live is not None
+        self._requests = 0
+        return self._live
 
 
 def _response(exchange: Exchange, state: int, failure: Failure | None) -> Response:
