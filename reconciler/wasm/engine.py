@@ -3,8 +3,9 @@
 Belongs here: configuration, compiling, what a module looks like from outside, stores with limits. Does not: calling
 a guest (ffi.py, the kinds), where modules come from and the AOT cache (reconciler.host.modules).
 
-Two engines are kept, each made when first needed: counting fuel slows all code down, so only modules whose plugin
-sets `limits.fuel` are compiled for it ("metered").
+Engines are kept, each made when first needed. Counting fuel slows all code down, so only modules whose plugin sets
+`limits.fuel` are compiled for it ("metered"). HTTP components that need little ("light": http_adapter) get memory from
+slots, for they are instantiated for each request.
 """
 
 import hashlib
@@ -23,9 +24,12 @@ from reconciler.core.revision import InstanceLimits
 from reconciler.core.states import NextStep, Reason
 from reconciler.wasm.components import count_memories, is_component, load_component, shape_of
 from reconciler.wasm.ffi.fast import FastFfi
+from reconciler.wasm.ffi.live import StoreLimits
 from reconciler.wasm.ffi.safe import SafeFfi
 from reconciler.wasm.ffi.seam import Ffi
+from reconciler.wasm.http_adapter.compose import Composer
 from reconciler.wasm.kind import ExportShape, ImportShape, ModuleRefused, ModuleShape
+from reconciler.wasm.slots import room_for_slots, use_slots
 from reconciler.wasm.ticker import EpochTicker
 
 WASM_STACK: Final = 384 * 1024
@@ -36,7 +40,8 @@ _SETTINGS: Final = "epoch,component-model,multi-memory,no-gc,no-memory64,fixed-b
 
 _MAGIC: Final = b"\0asm"
 _COMPONENT_MARK: Final = 0x80
-"""Set in the first byte of a cached component; see Engine.serialize."""
+_LIGHT_MARK: Final = 0x40
+"""Set in the first byte of a cached component, and of a light one; see Engine.serialize."""
 _COMPONENT_INSTANCES: Final = 512
 """Core instances in one component: some languages link a dozen modules together."""
 _COMPONENT_TABLES: Final = 64
@@ -45,6 +50,7 @@ _TABLE_FLOOR: Final = 16_384
 _ELEMENT_SHARE: Final = 256
 """Bytes of `limits.memory` for each element that a table may have: four tables of 8-byte elements take an eighth."""
 _MEMORIES: Final = 8
+_ADAPTER_MEMORIES: Final = 1
 
 
 def _config(metered: bool) -> wasmtime.Config:
@@ -69,10 +75,11 @@ class CompiledModule:
     """A module in machine code, shared by the pools that run it: a core `module` or a `component`, the other is None.
 
     `memories` is how many memories an instance has, counting the one where the engine keeps exceptions: the engine
-    bounds each of them by itself, so each gets an equal part of `limits.memory`.
+    bounds each of them by itself, so each gets an equal part of `limits.memory`. The adapter's does not count: it has a
+    bound of its own. A `light` component is one with the adapter around it, in an engine whose memory comes from slots.
     """
 
-    __slots__ = ("component", "digest", "memories", "metered", "module", "shape")
+    __slots__ = ("component", "digest", "light", "memories", "metered", "module", "shape")
 
     def __init__(
         self,
@@ -82,9 +89,11 @@ class CompiledModule:
         metered: bool,
         memories: int = 1,
         component: wasmtime.component.Component | None = None,
+        light: bool = False,
     ) -> None:
         self.module = module
         self.component = component
+        self.light = light
         self.memories = memories
         self.shape = shape
         self.digest = digest
@@ -105,20 +114,22 @@ class Engine:
         self.ffi: Ffi = ffi if ffi is not None else _choose_ffi()
         self.ticker = EpochTicker(self._advance)
         self._lock = threading.Lock()
-        self._engines: dict[bool, wasmtime.Engine] = {}
+        self._engines: dict[tuple[bool, bool], wasmtime.Engine] = {}
+        self._composer = Composer()
         system = f"{platform.system()}-{platform.machine()}".lower()
-        settings = hashlib.sha256(_SETTINGS.encode()).hexdigest()[:8]
+        settings = hashlib.sha256(f"{_SETTINGS},{self._composer.digest}".encode()).hexdigest()[:8]
         self.fingerprint = f"wasmtime-{version('wasmtime')}-{system}-{settings}"
 
-    def native(self, metered: bool) -> wasmtime.Engine:
+    def native(self, metered: bool, *, light: bool = False) -> wasmtime.Engine:
         """The wasmtime engine of a variant, made when first asked for."""
-        engine = self._engines.get(metered)
+        variant = (metered, light)
+        engine = self._engines.get(variant)
         if engine is not None:
             return engine
         with self._lock:
-            if metered not in self._engines:
-                self._engines[metered] = wasmtime.Engine(_config(metered))
-            return self._engines[metered]
+            if variant not in self._engines:
+                self._engines[variant] = _light(metered) if light else wasmtime.Engine(_config(metered))
+            return self._engines[variant]
 
     def compile(self, wasm: bytes, *, digest: str = "", metered: bool = False) -> CompiledModule:
         """Compile a module: binary, or text (WAT). `digest` is computed where it is not given.
@@ -129,7 +140,9 @@ class Engine:
         try:
             binary = _binary(wasm)
             if is_component(binary):
-                made = self._component(wasmtime.component.Component(self.native(metered), binary), digest, metered)
+                made = self._light(binary, digest, metered) or self._component(
+                    wasmtime.component.Component(self.native(metered), binary), digest, metered
+                )
             else:
                 made = self._module(wasmtime.Module(self.native(metered), binary), digest, metered)
         except wasmtime.WasmtimeError as error:
@@ -144,14 +157,29 @@ class Engine:
     def _module(self, module: wasmtime.Module, digest: str, metered: bool) -> CompiledModule:
         return CompiledModule(module, _shape(module), digest, metered)
 
-    def _component(self, component: wasmtime.component.Component, digest: str, metered: bool) -> CompiledModule:
-        shape = shape_of(component, self.native(metered))
-        return CompiledModule(None, shape, digest, metered, component=component)
+    def _component(
+        self, component: wasmtime.component.Component, digest: str, metered: bool, *, light: bool = False
+    ) -> CompiledModule:
+        shape = shape_of(component, self.native(metered, light=light))
+        return CompiledModule(None, shape, digest, metered, component=component, light=light)
+
+    def _light(self, binary: bytes, digest: str, metered: bool) -> CompiledModule | None:
+        """A component with the adapter around it; None for one that wants more than the adapter offers."""
+        try:
+            composed = self._composer.compose(binary)
+            if composed is None:
+                return None
+            component = wasmtime.component.Component(self.native(metered, light=True), composed)
+        except wasmtime.WasmtimeError as error:
+            error.close()
+            return None
+        return self._component(component, digest, metered, light=True)
 
     def serialize(self, module: CompiledModule) -> bytes:
-        """For the AOT cache: a byte with the number of memories and a mark for components, then the machine code."""
+        """For the AOT cache: a byte with the number of memories and marks for components, then the machine code."""
         if module.component is not None:
-            return bytes([module.memories | _COMPONENT_MARK]) + bytes(module.component.serialize())
+            marks = _COMPONENT_MARK | (_LIGHT_MARK if module.light else 0)
+            return bytes([module.memories | marks]) + bytes(module.component.serialize())
         return b"" if module.module is None else bytes([module.memories]) + bytes(module.module.serialize())
 
     def deserialize(self, data: bytes | memoryview, *, digest: str, metered: bool = False) -> CompiledModule:
@@ -159,20 +187,19 @@ class Engine:
 
         Raises ModuleRefused where they are of another version or configuration.
         """
-        engine, code = self.native(metered), bytes(data[1:])
+        light = bool(data[0] & _LIGHT_MARK)
+        engine, code = self.native(metered, light=light), bytes(data[1:])
         try:
             if data[0] & _COMPONENT_MARK:
-                made = self._component(load_component(engine, code), digest, metered)
+                made = self._component(load_component(engine, code), digest, metered, light=light)
             else:
                 made = self._module(wasmtime.Module.deserialize(engine, code), digest, metered)
         except wasmtime.WasmtimeError as error:
             raise ModuleRefused(Failure(Reason.COMPILE_FAILED, _take_message(error), NextStep.RETRY)) from None
-        made.memories = data[0] & ~_COMPONENT_MARK
+        made.memories = data[0] & ~(_COMPONENT_MARK | _LIGHT_MARK)
         return made
 
-    def store(
-        self, metered: bool, limits: InstanceLimits, memories: int = 1, *, component: bool = False
-    ) -> wasmtime.Store:
+    def store(self, metered: bool, limits: InstanceLimits, memories: int = 1) -> wasmtime.Store:
         """A new store within the limits, for a module with that many memories, which share `limits.memory` equally.
 
         Its first call must set an epoch deadline, and fuel where metered.
@@ -181,10 +208,17 @@ class Engine:
         store.set_limits(
             memory_size=limits.memory // memories,
             table_elements=max(_TABLE_FLOOR, limits.memory // _ELEMENT_SHARE),
-            instances=_COMPONENT_INSTANCES if component else 1,
-            tables=_COMPONENT_TABLES if component else _TABLES,
+            instances=1,
+            tables=_TABLES,
             memories=_MEMORIES,
         )
+        return store
+
+    def component_store(self, module: CompiledModule, limits: InstanceLimits) -> wasmtime.Store:
+        """As `store`, for a component."""
+        store = wasmtime.Store(self.native(module.metered, light=module.light))
+        bounds = component_limits(module, limits)
+        store.set_limits(bounds.memory, bounds.table_elements, bounds.instances, bounds.tables, bounds.memories)
         return store
 
     @contextmanager
@@ -208,6 +242,29 @@ class Engine:
     def _advance(self) -> None:
         for engine in list(self._engines.values()):
             engine.increment_epoch()
+
+
+def component_limits(module: CompiledModule, limits: InstanceLimits) -> StoreLimits:
+    """What an instance of a component may have; see Engine.store."""
+    return StoreLimits(
+        memory=limits.memory // module.memories,
+        table_elements=max(_TABLE_FLOOR, limits.memory // _ELEMENT_SHARE),
+        instances=_COMPONENT_INSTANCES,
+        tables=_COMPONENT_TABLES,
+        memories=_MEMORIES + _ADAPTER_MEMORIES,
+    )
+
+
+def _light(metered: bool) -> wasmtime.Engine:
+    config = _config(metered)
+    if room_for_slots():
+        use_slots(
+            config,
+            memories=_MEMORIES + _ADAPTER_MEMORIES,
+            tables=_COMPONENT_TABLES,
+            instances=_COMPONENT_INSTANCES,
+        )
+    return wasmtime.Engine(config)
 
 
 def _choose_ffi() -> Ffi:

@@ -98,9 +98,9 @@ def test_a_missing_import_is_named_in_full(world: World) -> None:
 
 
 def test_a_component_survives_the_aot_cache(world: World) -> None:
-    data = world.engine.serialize(world.module(ECHO))
+    data = world.engine.serialize(world.modules.get(ECHO))
     again = world.engine.deserialize(data, digest="sha256:0")
-    assert again.shape == world.module(ECHO).shape
+    assert again.shape == world.modules.get(ECHO).shape
     prepared = world.kind.prepare(again, SPEC, world.services)
     slot = prepared.start()
     assert handle(slot, Request("echo", path="/x")).body == b"GET /x\n"

@@ -11,9 +11,8 @@ import pytest
 from reconciler.core.observed import Failure
 from reconciler.core.states import Reason
 from reconciler.wasm.egress import PinnedHttpClient, SystemResolver
-from reconciler.wasm.engine import Engine
 from reconciler.wasm.kind import GuestFailed, Response
-from tests.wasi_http.world import World
+from tests.wasi_http.world import Modules, World
 from tests.wasm.world import SPEC
 
 DENIED = b"code 15"
@@ -50,8 +49,8 @@ def upstream() -> Iterator[str]:
 
 
 @pytest.fixture
-def online(engine: Engine) -> Iterator[World]:
-    world = World(engine, PinnedHttpClient(SystemResolver(), create_default_context()))
+def online(modules: Modules) -> Iterator[World]:
+    world = World(modules, PinnedHttpClient(SystemResolver(), create_default_context()))
     yield world
     world.close()
 

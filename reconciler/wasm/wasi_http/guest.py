@@ -14,8 +14,10 @@ from reconciler.wasm import kind
 from reconciler.wasm.egress import HttpClient
 from reconciler.wasm.engine import CompiledModule, Engine
 from reconciler.wasm.ffi.components import ComponentFfi, Interrupted
+from reconciler.wasm.http_adapter.compose import HANDLER, RUN
 from reconciler.wasm.kind import GuestServices, ModuleRefused, ModuleShape
 from reconciler.wasm.wasi_http.instance import ComponentSlot, Parts
+from reconciler.wasm.wasi_http.light import LightHost, LightParts, LightSlot
 from reconciler.wasm.wasi_http.linking import Linked, offers
 from reconciler.wasm.wasi_http.outgoing import Egress
 from reconciler.wasm.wasi_http.run import Current
@@ -23,7 +25,6 @@ from reconciler.wasm.wasi_http.streams import Lender, Spools
 
 NAME: Final = "wasi-http"
 
-_HANDLER: Final = "wasi:http/incoming-handler@0.2."
 _WITH_FILES: Final = ("wasi:http/outgoing-handler", "wasi:cli/stdin")
 _WAITS: Final = ("wasi:http/outgoing-handler", "wasi:keyvalue/", "wasi:clocks/monotonic-clock")
 
@@ -41,18 +42,23 @@ class WasiHttpKind:
         self.check = self.ffi.epoch_check(self._check)
         self._lock = threading.Lock()
         self._lenders: dict[bool, Lender] = {}
+        self.light = LightHost(engine, self.ffi)
 
     def recognise(self, shape: ModuleShape) -> bool:
         """Whether a module is a component with an HTTP handler. What it imports is judged, and named, by `prepare`."""
-        return shape.component and any(name.startswith(_HANDLER) for name in shape.exports)
+        return shape.component and any(name.startswith(HANDLER) for name in shape.exports)
 
-    def prepare(self, module: kind.CompiledModule, spec: InstanceSpec, services: GuestServices) -> "PreparedComponent":
+    def prepare(
+        self, module: kind.CompiledModule, spec: InstanceSpec, services: GuestServices
+    ) -> "PreparedComponent | PreparedLight":
         """Link a component. Raises ModuleRefused: no component, a missing import."""
         if not isinstance(module, CompiledModule) or module.component is None:
             raise _refused(Reason.UNSUPPORTED_ABI, "this is a core module; an HTTP component is a component")
         unfit = self.ffi.unfit()
         if unfit:
             raise _refused(Reason.UNSUPPORTED_ABI, f"HTTP components cannot be run: {unfit}")
+        if module.light:
+            return PreparedLight(self.light, module, spec, services)
         try:
             policy = HostPolicy.parse(spec.allowed_hosts)
         except ValueError as error:
@@ -121,13 +127,32 @@ class PreparedComponent:
         self._linked.close()
 
 
-def _entry(component: model.Component, shape: ModuleShape) -> model.ExportIndex:
+class PreparedLight:
+    """A component with the adapter around it, for one InstanceSpec; see PreparedGuest."""
+
+    def __init__(self, host: LightHost, module: CompiledModule, spec: InstanceSpec, services: GuestServices) -> None:
+        assert module.component is not None
+        self.info = GuestInfo(NAME)
+        entry = _entry(module.component, module.shape, RUN)
+        self._parts = LightParts(host, host.recipe(module, entry, spec), spec, services)
+
+    def start(self) -> LightSlot:
+        """A slot for requests. The component is instantiated, for its first request. Raises GuestFailed."""
+        slot = LightSlot(self._parts)
+        slot.warm_up()
+        return slot
+
+    def close(self) -> None:
+        """Nothing here is the pool's own. Idempotent."""
+
+
+def _entry(component: model.Component, shape: ModuleShape, function: str = "handle") -> model.ExportIndex:
     """Where the handler is."""
-    name = next(name for name in shape.exports if name.startswith(_HANDLER))
+    name = next(name for name in shape.exports if name.startswith(HANDLER))
     interface = component.get_export_index(name)
-    entry = interface and component.get_export_index("handle", interface)
+    entry = interface and component.get_export_index(function, interface)
     if entry is None:
-        raise _refused(Reason.MISSING_EXPORT, f"{name} has no function 'handle'")
+        raise _refused(Reason.MISSING_EXPORT, f"{name} has no function '{function}'")
     return entry
 
 

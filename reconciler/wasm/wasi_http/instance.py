@@ -19,13 +19,10 @@ from reconciler.wasm.ffi.seam import GUEST_ERRORS
 from reconciler.wasm.kind import CallContext, GuestFailed, GuestServices, Request, Response
 from reconciler.wasm.wasi_http.failures import component_failure
 from reconciler.wasm.wasi_http.messages import IncomingRequest, OutgoingResponse, ResponseOutparam
+from reconciler.wasm.wasi_http.printed import log_run
 from reconciler.wasm.wasi_http.run import Current, Run
-from reconciler.wasm.wasi_http.streams import MAX_PRINTED, Lender, Spool, Spools, Streams
+from reconciler.wasm.wasi_http.streams import Lender, Spool, Spools, Streams
 
-_PRINT_LEVEL: Final = 2
-_ERROR_LEVEL: Final = 4
-"""proxy-wasm's levels for what a component prints, and for how it failed."""
-_MAX_LINE: Final = 8192
 _START_FUEL: Final = 1 << 62
 """Fuel for a start, which `limits.startTimeout` bounds."""
 
@@ -90,7 +87,8 @@ class ComponentSlot:
                 failure = self._answer(run)
                 return _response(run, failure)
             finally:
-                self._log(run, failure)
+                late = failure if run.answer is not None else None
+                log_run(run.services, call.request_id, run.streams.prints, late)
                 self._end(run, spoilt=failure is not None or run.answer is None)
 
     def close(self) -> None:
@@ -105,7 +103,7 @@ class ComponentSlot:
         parts = self._parts
         guest = self._guest
         if guest is None:
-            store = parts.engine.store(parts.module.metered, parts.spec.limits, parts.module.memories, component=True)
+            store = parts.engine.component_store(parts.module, parts.spec.limits)
             guest = self._guest = Guest(store, Streams(parts.lender, store, parts.spec, files=parts.files))
             parts.ffi.watch(store, parts.check)
         run = Run(parts.spec, parts.services, request, call, guest.streams, {}, guest.first)
@@ -168,19 +166,6 @@ class ComponentSlot:
         guest.requests += 1
         if spoilt or guest.requests >= self._parts.spec.reuse:
             self.close()
-
-    def _log(self, run: Run, failure: Failure | None) -> None:
-        """What the component printed, line by line; and why it failed after it had answered, where it did."""
-        request_id = run.call.request_id
-        say = run.services.log
-        prints = run.streams.prints
-        for line in prints.data.decode("utf-8", "replace").splitlines():
-            if line:
-                say(_PRINT_LEVEL, line[:_MAX_LINE], request_id)
-        if prints.size > MAX_PRINTED:
-            say(_PRINT_LEVEL, f"(more than {MAX_PRINTED} bytes: the rest is dropped)", request_id)
-        if failure is not None and run.answer is not None:
-            say(_ERROR_LEVEL, f"after its answer: {failure.message}", request_id)
 
 
 def _response(run: Run, failure: Failure | None) -> Response:

@@ -25,6 +25,7 @@ from wasmtime import _ffi as native
 from reconciler.core.revision import InstanceSpec, PreopenDir
 from reconciler.wasm.ffi.components import ComponentFfi, GuestRefused
 from reconciler.wasm.ffi.values import Foreign
+from reconciler.wasm.wasi_http.printed import Prints
 
 LENDER: Final = b"""(component
   (import "wasi:io/poll@0.2.0" (instance $poll (export "pollable" (type (sub resource)))))
@@ -70,8 +71,6 @@ _DIRECTORY: Final = ".bodies"
 """What the directory is called in the store. Guests that are given no directories are not shown it."""
 _FIRST_NAME: Final = ord("0")
 _LAST_NAME: Final = ord("z")
-MAX_PRINTED: Final = 65_536
-"""Bytes that are logged of what one request prints on one stream."""
 
 
 class Spool:
@@ -118,26 +117,6 @@ class Spools:
         """Free all that are not lent."""
         while self._free:
             self._free.pop().close()
-
-
-class Prints:
-    """What a guest prints on one stream: the first part of it, and how much there was."""
-
-    __slots__ = ("data", "size")
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.size = 0
-
-    def take(self, data: bytes) -> None:
-        """Keep what there is room for."""
-        self.size += len(data)
-        self.data += data[: MAX_PRINTED - len(self.data)]
-
-    def clear(self) -> None:
-        """Forget it."""
-        self.data.clear()
-        self.size = 0
 
 
 class Lender:

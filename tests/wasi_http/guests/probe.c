@@ -1,4 +1,6 @@
 // A component that misbehaves, or uses what a host offers, as the path of the request says.
+//
+// light.c makes a component of it that asks for no more than the adapter offers.
 
 #include "wasi_http.h"
 
@@ -11,6 +13,14 @@
 #define OUTGOING(name) __attribute__((import_module("wasi:http/outgoing-handler@0.2.0"), import_name(name)))
 
 CLI("get-stdout") handle get_stdout(void);
+HTTP("[resource-drop]response-outparam") void outparam_drop(handle);
+HTTP("[static]fields.from-list") void fields_from_list_raw(const field *, uint32_t, void *);
+HTTP("[method]fields.get") void fields_get_raw(handle, const char *, uint32_t, void *);
+HTTP("[method]fields.has") uint32_t fields_has(handle, const char *, uint32_t);
+HTTP("[method]fields.set") void fields_set_raw(handle, const char *, uint32_t, const text *, uint32_t, void *);
+HTTP("[method]fields.delete") void fields_delete_raw(handle, const char *, uint32_t, void *);
+HTTP("[method]fields.clone") handle fields_clone(handle);
+#ifndef LIGHT
 CLOCK("subscribe-duration") handle subscribe_duration(uint64_t);
 CLOCK("now") uint64_t now(void);
 POLL("[method]pollable.block") void pollable_block(handle);
@@ -32,8 +42,8 @@ HTTP("[method]incoming-response.status") uint32_t incoming_status(handle);
 HTTP("[method]incoming-response.consume") void incoming_consume_raw(handle, void *);
 HTTP("[resource-drop]incoming-response") void incoming_response_drop(handle);
 HTTP("[resource-drop]future-incoming-response") void future_drop(handle);
-HTTP("[resource-drop]response-outparam") void outparam_drop(handle);
 OUTGOING("handle") void outgoing_handle_raw(handle, uint32_t some_options, handle options, void *);
+#endif
 
 static handle kept; // from one request to the next, where the store is used again
 static uint32_t requests;
@@ -80,6 +90,66 @@ static void print(text data) {
   output_drop(to);
 }
 
+// What fields say to the orders in the request's body: a letter, the sizes of a name and a value, and these.
+static void tell_fields(handle request, handle outparam) {
+  handle headers = fields_new(), body = ok_handle(request_consume_raw, request), from = ok_handle(body_stream_raw, body);
+  handle to_client = respond(outparam, 200, fields_new()), to = ok_handle(body_write_raw, to_client);
+  text orders = read_some(from);
+  for (uint32_t at = 0; at < orders.size;) {
+    char order = orders.at[at];
+    text name = {orders.at + at + 3, (uint8_t)orders.at[at + 1]};
+    text value = {name.at + name.size, (uint8_t)orders.at[at + 2]};
+    at += 3 + name.size + value.size;
+    struct {
+      uint8_t error, which;
+    } result = {0, 0};
+    struct {
+      uint8_t error;
+      uint32_t value;
+    } made = {0, 0};
+    struct {
+      text *at;
+      uint32_t size;
+    } values = {0, 0};
+    field *entries;
+    switch (order) {
+      case 'a': fields_append_raw(headers, name.at, name.size, value.at, value.size, &result); break;
+      case 'm':
+        for (int i = 0; i < 255; i++) fields_append_raw(headers, name.at, name.size, value.at, value.size, &result);
+        break;
+      case 's': fields_set_raw(headers, name.at, name.size, &value, 1, &result); break;
+      case 'd': fields_delete_raw(headers, name.at, name.size, &result); break;
+      case 'h': result.error = !fields_has(headers, name.at, name.size); break;
+      case 'c': headers = fields_clone(headers); break;
+      case 'r': headers = request_headers(request); break;
+      case 'f':
+        fields_from_list_raw(&(field){name, value}, 1, &made);
+        result.error = made.error;
+        result.which = (uint8_t)made.value;
+        break;
+      case 'g':
+        fields_get_raw(headers, name.at, name.size, &values);
+        for (uint32_t i = 0; i < values.size; i++) {
+          write_all(to, values.at[i]);
+          write_all(to, TEXT(","));
+        }
+        break;
+      case 'e':
+        for (uint32_t i = 0, count = fields_entries(headers, &entries); i < count; i++) {
+          write_all(to, entries[i].name);
+          write_all(to, TEXT("="));
+          write_all(to, entries[i].value);
+          write_all(to, TEXT(","));
+        }
+    }
+    static const text words[] = {TEXT("invalid\n"), TEXT("forbidden\n"), TEXT("immutable\n")};
+    write_all(to, result.error ? words[result.which] : TEXT("ok\n"));
+  }
+  output_drop(to);
+  finish(to_client, 0);
+}
+
+#ifndef LIGHT
 static void wait(uint64_t nanoseconds) {
   handle pollable = subscribe_duration(nanoseconds);
   pollable_block(pollable);
@@ -181,6 +251,7 @@ static text variable(text name) {
     if (same(found.at[i].name, name)) return found.at[i].value;
   return TEXT("nothing");
 }
+#endif
 
 static text after(text path, text prefix) { return (text){path.at + prefix.size, path.size - prefix.size}; }
 
@@ -248,10 +319,12 @@ EXPORT("wasi:http/incoming-handler@0.2.0#handle") void handle_request(handle req
     fields_entries(kept, &entries);
     send(outparam, TEXT("used"));
   }
+  WHEN("/fields") tell_fields(request, outparam);
   WHEN("/count") {
     char digits[] = {(char)('0' + requests / 10 % 10), (char)('0' + requests % 10)};
     send(outparam, (text){digits, 2});
   }
+#ifndef LIGHT
   WHEN("/sleep") {
     wait(3600000000000ull);
     send(outparam, TEXT("slept"));
@@ -267,5 +340,6 @@ EXPORT("wasi:http/incoming-handler@0.2.0#handle") void handle_request(handle req
   WHEN("/no-store") send(outparam, store_get(TEXT("films"), TEXT("x")));
   WITH("/call/") call(outparam, after(path, TEXT("/call/")), TEXT("/there?a=b"), TEXT(""));
   WITH("/post/") call(outparam, after(path, TEXT("/post/")), TEXT("/there"), TEXT("a body"));
+#endif
   else send(outparam, TEXT("ok"));
 }

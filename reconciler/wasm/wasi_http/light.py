@@ -1,0 +1,198 @@
+"""Components with the adapter around them (reconciler.wasm.http_adapter): one call and two callbacks for a request.
+
+Belongs here: a slot for such a component, and what the adapter imports of the host. Does not: the messages
+(exchange.py), components that import more than the adapter offers (instance.py).
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, cast
+
+import wasmtime.component as model
+
+from reconciler.core.observed import Failure
+from reconciler.core.revision import InstanceSpec
+from reconciler.core.states import Reason
+from reconciler.wasm.engine import CompiledModule, Engine, component_limits
+from reconciler.wasm.ffi.components import ComponentFfi, Interrupted
+from reconciler.wasm.ffi.live import Live, LiveFfi, Recipe
+from reconciler.wasm.ffi.seam import GUEST_ERRORS
+from reconciler.wasm.kind import CallContext, GuestFailed, GuestServices, Request, Response
+from reconciler.wasm.wasi_http.exchange import Exchange
+from reconciler.wasm.wasi_http.failures import component_failure
+from reconciler.wasm.wasi_http.printed import log_run
+
+_HOST: Final = "reconciler:http/host"
+_START_FUEL: Final = 1 << 62
+"""For a start, which `limits.startTimeout` bounds."""
+_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
+    "receive": Exchange.receive,
+    "more": Exchange.more,
+    "send": Exchange.send,
+}
+_NO_RESPONSE: Final = 0
+"""What `run` gives where the component set no response; 1 is a body that it did not finish."""
+
+
+class _Current(threading.local):
+    """The exchange under way on this thread. It is None while there is none, and then no component asks."""
+
+    exchange: Exchange = cast("Exchange", None)
+
+
+def _of_exchange(current: _Current, function: Callable[..., Any], *args: Any) -> Any:
+    return function(current.exchange, *args)
+
+
+class LightHost:
+    """What the adapter imports of the host: linked once for all light components. Safe to use from several threads."""
+
+    def __init__(self, engine: Engine, ffi: ComponentFfi) -> None:
+        self.engine = engine
+        self.live = LiveFfi()
+        self._ffi = ffi
+        self._current = _Current()
+        self._check_epoch = ffi.epoch_check(self._check)
+        self._lock = threading.Lock()
+        self._linkers: dict[bool, model.Linker] = {}
+        self._kept: list[object] = []
+
+    def recipe(self, module: CompiledModule, entry: model.ExportIndex, spec: InstanceSpec) -> Recipe:
+        """What instances of a component are made of."""
+        assert module.component is not None
+        engine = self.engine.native(module.metered, light=True)
+        limits = component_limits(module, spec.limits)
+        linker = self._linker(module)
+        return Recipe(engine, linker, module.component, entry, limits, self._check_epoch, metered=module.metered)
+
+    def _linker(self, module: CompiledModule) -> model.Linker:
+        """The linker for components of that module's engine."""
+        with self._lock:
+            if module.metered not in self._linkers:
+                self._linkers[module.metered] = self._link(module)
+            return self._linkers[module.metered]
+
+    def run(self, exchange: Exchange, call: Callable[[], None]) -> Failure | None:
+        """Let guest code run within the exchange's deadline. Why it did not end well, where it did not."""
+        before, self._current.exchange = self._current.exchange, exchange
+        self.engine.ticker.enter(exchange)
+        try:
+            call()
+        except GUEST_ERRORS as error:
+            failure = component_failure(error)
+            return exchange.stopped or failure
+        finally:
+            self.engine.ticker.leave(exchange)
+            self._current.exchange = before
+        return None
+
+    def _link(self, module: CompiledModule) -> model.Linker:
+        assert module.component is not None
+        engine = self.engine.native(module.metered, light=True)
+        linker = model.Linker(engine)
+        with module.component.type as kind, linker.root() as root, root.add_instance(_HOST) as place:
+            wanted = cast("model.ComponentInstanceType", kind.imports(engine)[_HOST].ty)
+            for name, extern in wanted.exports(engine).items():
+                item = cast("model.FuncType", extern.ty)
+                function = partial(_of_exchange, self._current, _FUNCTIONS[name])
+                self._kept.append(self._ffi.define(place, name, item, function))
+        return linker
+
+    def _check(self) -> None:
+        """At each epoch of a running guest: whether it may go on. Raises Interrupted."""
+        exchange = self._current.exchange
+        if time.monotonic() >= exchange.call.deadline:
+            exchange.stopped = Failure(Reason.DEADLINE_EXCEEDED, "the component's time is over")
+            raise Interrupted(exchange.stopped.message)
+
+
+@dataclass(frozen=True, slots=True)
+class LightParts:
+    """What all slots of a pool share."""
+
+    host: LightHost
+    recipe: Recipe
+    spec: InstanceSpec
+    services: GuestServices
+
+
+class LightSlot:
+    """The right to run a light component, for one request at a time; see Instance.
+
+    Nothing that a component does to itself outlives its store, so a slot is never spoilt and no failure here is fatal.
+    """
+
+    tick_period: float | None = None
+
+    def __init__(self, parts: LightParts) -> None:
+        self._parts = parts
+        self._live: Live | None = None
+        self._requests = 0
+        self._fuel = parts.spec.limits.fuel if parts.recipe.metered else None
+
+    def warm_up(self) -> None:
+        """Instantiate the component. Raises GuestFailed."""
+        spec = self._parts.spec
+        call = CallContext(time.monotonic() + spec.limits.start_timeout)
+        self._instantiate(Exchange(spec, self._parts.services, Request(spec.plugin), call))
+
+    def tick(self, call: CallContext) -> None:
+        """Between requests nothing runs."""
+
+    def handle(self, request: Request, call: CallContext) -> Response:
+        """Run the component for a request; see Instance."""
+        parts = self._parts
+        exchange = Exchange(parts.spec, parts.services, request, call)
+        live = self._live or self._instantiate(exchange)
+        state = _NO_RESPONSE
+
+        def answer() -> None:
+            nonlocal state
+            state = parts.host.live.call(live, self._fuel)
+
+        failure: Failure | None = None
+        try:
+            failure = parts.host.run(exchange, answer)
+            return _response(exchange, state, failure)
+        finally:
+            late = failure if exchange.answer is not None else None
+            log_run(parts.services, call.request_id, exchange.prints, late)
+            self._requests += 1
+            if failure is not None or exchange.answer is None or self._requests >= parts.spec.reuse:
+                self.close()
+
+    def close(self) -> None:
+        """Free what is held for the next request. Idempotent."""
+        live, self._live = self._live, None
+        if live is not None:
+            self._parts.host.live.close(live)
+
+    def _instantiate(self, exchange: Exchange) -> Live:
+        """Instantiate the component in a new store. Raises GuestFailed."""
+        parts = self._parts
+
+        def start() -> None:
+            self._live = parts.host.live.start(parts.recipe, _START_FUEL)
+
+        failure = parts.host.run(exchange, start)
+        if failure is not None:
+            raise GuestFailed(failure, fatal=False)
+        assert self._live is not None
+        self._requests = 0
+        return self._live
+
+
+def _response(exchange: Exchange, state: int, failure: Failure | None) -> Response:
+    """The answer, if it was complete before the guest ended, however it ended. Raises GuestFailed."""
+    if exchange.answer is not None:
+        return exchange.answer
+    if exchange.error:
+        flaw = f"the component answered with the error {exchange.error}"
+    elif state == _NO_RESPONSE:
+        flaw = "the component set no response"
+    else:
+        flaw = "the component did not finish the response's body, or wrote more or less than its content-length"
+    raise GuestFailed(failure or Failure(Reason.BAD_RESPONSE, flaw), fatal=False)
