@@ -159,6 +159,7 @@ class Exchange:
         answer = answers.INTERNAL
         try:
             answer = _answer_of(lease, self._request)
+            self._plugin = lease.plugin
         finally:
             self._gateway.mailbox.post(self._finish, answer)
 
@@ -179,4 +180,6 @@ def _answer_of(lease: Lease, request: Request) -> Answer:
         response = lease.call(request)
     except GuestFailed as failed:
         return answers.guest_failed(lease.plugin, failed.failure)
+    except Unroutable as reason:
+        return answers.unroutable(reason)
     return answers.guest_answered(lease.plugin, response)

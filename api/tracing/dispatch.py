@@ -104,7 +104,7 @@ class TracedLease:
                 self._tracer.past("queue wait", self._began, self._began + self._waited)
             try:
                 response = self._lease.call(request)
-            except GuestFailed as failed:
+            except (GuestFailed, Unroutable) as failed:
                 span.fail(str(failed))
                 raise
             span.set("http.response.status_code", response.status)

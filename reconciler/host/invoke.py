@@ -60,7 +60,11 @@ class Lease(Protocol):
         """Whether calls of this plugin are short enough to run on the event loop."""
 
     def call(self, request: Request) -> Response:
-        """Run the guest, within the plugin's timeout, on the calling thread. Raises GuestFailed."""
+        """Run the guest, within the plugin's timeout, on the calling thread. Raises GuestFailed.
+
+        Behind filters, more than one: `plugin` is then the one that answered or failed, and where one of them is not
+        to be had, Unroutable is raised. Such a lease is never `inline`.
+        """
 
     def cancel(self) -> None:
         """Give it back uncalled. Idempotent, and harmless after `call`."""
