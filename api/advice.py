@@ -33,6 +33,9 @@ _NEXT: Final = {
     "FuelExhausted": "raise spec.limits.fuel in {owner}, or leave it out",
     "CapacityExhausted": "ask for fewer instances: wasm-reconciler scale {name} N",
     "AutoReverted": "put the change right in {owner}, or take it back: wasm-reconciler rollback {name}",
+    "FilterMissing": "install the filter, or take it out of spec.filters in {owner}",
+    "FilterNotReady": "look at the filter: wasm-reconciler explain FILTER",
+    "FilterUnsuitable": "name a proxy-wasm filter in spec.filters in {owner}",
     "Suspended": "set spec.suspend to false in {owner}",
     "NameConflict": "give one of the documents another name",
 }

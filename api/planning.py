@@ -31,6 +31,7 @@ _STRENGTH: Final = tuple(Effect)
 _EFFECTS: Final = {
     "spec.instances": Effect.RESIZE,
     "spec.route": Effect.CONFIGURE,
+    "spec.filters": Effect.CONFIGURE,
     "spec.limits.queue": Effect.CONFIGURE,
     "spec.limits.queueTimeout": Effect.CONFIGURE,
     "spec.rollout.drainTimeout": Effect.CONFIGURE,

@@ -24,6 +24,9 @@ API_GROUP: Final = "wasm-reconciler.dev"
 API_VERSION: Final = "wasm-reconciler.dev/v1alpha1"
 KIND: Final = "WasmPlugin"
 
+MAX_FILTERS: Final = 8
+"""Filters that one plugin may name."""
+
 MAX_INSTANCES: Final = 100_000
 """Far above what one process can hold (about 31,700); the rest of the way is said by a condition."""
 
@@ -240,6 +243,11 @@ class Spec(Part):
     route: Name | None = Field(
         None, description="What requests name; plugins with one route form a group. Default: the name."
     )
+    filters: tuple[Name, ...] = Field(
+        (),
+        max_length=MAX_FILTERS,
+        description="Proxy-wasm plugins, by name, that each request passes in this order, and its answer in the other.",
+    )
     instances: Count = Field(1, description="Instances to keep ready; 0 scales to zero.")
     suspend: bool = Field(False, strict=True, description="Leave what runs as it is; changes wait.")
     engine: Literal["wasmtime", "wasmer", "v8"] = Field(
@@ -258,6 +266,13 @@ class Spec(Part):
     pool: PoolOptions = Field(default_factory=PoolOptions)
     rollout: Rollout = Field(default_factory=Rollout)
 
+    @model_validator(mode="after")
+    def _filters_once(self) -> "Spec":
+        repeated = next((name for name in self.filters if self.filters.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"filters names {repeated!r} twice; a request passes each filter once")
+        return self
+
 
 class WasmPlugin(Part):
     """A plugin: one wasm module, kept running in a pool of instances, answering on a route."""
@@ -266,6 +281,12 @@ class WasmPlugin(Part):
     kind: Literal["WasmPlugin"] = KIND
     metadata: Metadata
     spec: Spec
+
+    @model_validator(mode="after")
+    def _no_filter_of_itself(self) -> "WasmPlugin":
+        if self.metadata.name in self.spec.filters:
+            raise ValueError(f"spec.filters names the plugin itself ({self.metadata.name!r})")
+        return self
 
     @property
     def name(self) -> str:

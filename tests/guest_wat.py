@@ -28,6 +28,41 @@ def answering(text: str, *, before: str = "", start: str = "", exports: str = ""
     """.encode()
 
 
+def stamping(letter: str, *, before: str = "", exports: str = "") -> bytes:
+    """A proxy-wasm filter that appends a letter to every body that passes, and adds the header or trailer `x-LETTER`.
+
+    `before` is WAT that runs in proxy_on_request_headers first; what it leaves in the local `$action` is answered.
+    """
+    phases = (("request", 0, 1), ("response", 2, 3))
+    callbacks = "".join(
+        f"""
+      (func (export "proxy_on_{phase}_headers") (param i32 i32 i32) (result i32) (local $action i32)
+        {before if phase == "request" else ""}
+        (call $stamp (i32.const {headers}))
+        (local.get $action))
+      (func (export "proxy_on_{phase}_body") (param i32 i32 i32) (result i32)
+        (drop (call $append (i32.const {body}) (i32.const 0x7fffffff) (i32.const 0) (i32.const 18) (i32.const 1)))
+        i32.const 0)
+      (func (export "proxy_on_{phase}_trailers") (param i32 i32) (result i32)
+        (call $stamp (i32.const {trailers}))
+        i32.const 0)"""
+        for body, (phase, headers, trailers) in enumerate(phases)
+    )
+    return f"""
+    (module
+      (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
+      (import "env" "proxy_set_buffer_bytes" (func $append (param i32 i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1)
+      (data (i32.const 16) "x-{letter}")
+      (func (export "proxy_abi_version_0_2_1"))
+      (func (export "malloc") (param i32) (result i32) i32.const 4096)
+      (func $stamp (param $map i32)
+        (drop (call $add (local.get $map) (i32.const 16) (i32.const 3) (i32.const 18) (i32.const 1))))
+      {callbacks}
+      {exports})
+    """.encode()
+
+
 SPIN = "(loop $for_ever (br $for_ever))"
 """WAT that never ends."""
 

@@ -168,7 +168,7 @@ class Exchange:
     def _call_here(self, lease: Lease) -> None:
         answer = answers.INTERNAL
         try:
-            answer = _answer_of(lease.call_briefly, self._request, lease.plugin)
+            answer = _answer_of(lease, lease.call_briefly, self._request)
         except CutShort:
             self._lasts = True
         finally:  # a fault of ours is answered too, and then goes on to the loop's handler, which logs it
@@ -180,7 +180,8 @@ class Exchange:
     def _call_on_thread(self, lease: Lease) -> None:
         answer = answers.INTERNAL
         try:
-            answer = _answer_of(lease.call, self._request, lease.plugin)
+            answer = _answer_of(lease, lease.call, self._request)
+            self._plugin = lease.plugin
         finally:
             self._gateway.mailbox.post(self._finish, answer)
 
@@ -196,9 +197,12 @@ class Exchange:
         self._gateway.observer.request(route, self._plugin, status, perf_counter() - self._began, self._waited)
 
 
-def _answer_of(call: Callable[[Request], Response], request: Request, plugin: str) -> Answer:
+def _answer_of(lease: Lease, call: Callable[[Request], Response], request: Request) -> Answer:
+    """`lease.plugin` is read afterwards: what answers behind filters is known only then."""
     try:
         response = call(request)
     except GuestFailed as failed:
-        return answers.guest_failed(plugin, failed.failure)
-    return answers.guest_answered(plugin, response)
+        return answers.guest_failed(lease.plugin, failed.failure)
+    except Unroutable as reason:
+        return answers.unroutable(reason)
+    return answers.guest_answered(lease.plugin, response)

@@ -112,7 +112,7 @@ class TracedLease:
                 self._tracer.past("queue wait", self._began, self._began + self._waited)
             try:
                 response = call(request)
-            except GuestFailed as failed:
+            except (GuestFailed, Unroutable) as failed:
                 span.fail(str(failed))
                 raise
             except CutShort:

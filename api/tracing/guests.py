@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from api.tracing.tracer import TRACEPARENT, Tracer
 from reconciler.core.observed import GuestInfo
@@ -9,6 +10,7 @@ from reconciler.core.revision import InstanceSpec
 from reconciler.wasm.kind import (
     CallContext,
     CompiledModule,
+    Filter,
     GuestFailed,
     GuestKind,
     GuestServices,
@@ -20,6 +22,7 @@ from reconciler.wasm.kind import (
     Response,
 )
 
+Passed = TypeVar("Passed")
 Choose = Callable[[ModuleShape, str], GuestKind]
 
 
@@ -82,7 +85,10 @@ class _TracedPrepared:
         return self._prepared.info
 
     def start(self) -> Instance:
-        return _TracedInstance(self._prepared.start(), self._plugin, self._tracer)
+        instance = self._prepared.start()
+        if isinstance(instance, Filter):
+            return _TracedFilter(instance, instance, self._plugin, self._tracer)
+        return _TracedInstance(instance, self._plugin, self._tracer)
 
     def close(self) -> None:
         self._prepared.close()
@@ -117,6 +123,33 @@ class _TracedInstance:
 
     def close(self) -> None:
         self._instance.close()
+
+
+class _TracedFilter(_TracedInstance):
+    """A Filter whose two phases are spans. What stands behind it sees the span around both."""
+
+    def __init__(self, instance: Instance, passed: Filter, plugin: str, tracer: Tracer) -> None:
+        super().__init__(instance, plugin, tracer)
+        self._filter = passed
+
+    def begin(self, request: Request, call: CallContext) -> Request | Response:
+        return self._phase("request", call, lambda: self._filter.begin(request, call))
+
+    def finish(self, response: Response, call: CallContext) -> Response:
+        return self._phase("response", call, lambda: self._filter.finish(response, call))
+
+    def drop(self, call: CallContext) -> None:
+        self._filter.drop(call)
+
+    def _phase(self, name: str, call: CallContext, run: Callable[[], Passed]) -> Passed:
+        with self._tracer.span(f"filter {self._plugin} {name}") as span:
+            span.set("wasm_reconciler.plugin", self._plugin)
+            call.trace = span.traceparent
+            try:
+                return run()
+            except GuestFailed as failed:
+                span.fail(str(failed))
+                raise
 
 
 def _with_parent(request: Request, traceparent: str) -> Request:

@@ -63,6 +63,8 @@ class Manager:
             patience=lambda: 0.0 if len(queue) else MOMENT,  # with others waiting, starts overlap instead
         )
         self._source_events = SourceEvents(self.events)
+        self._filters: dict[str, frozenset[str]] = {}
+        self.board.subscribe(self._changed)
         self.loop = ReconcileLoop(queue, reconciler, self.events, self._names, observer)
 
     def start(self, watcher: FileWatcher) -> None:
@@ -96,8 +98,21 @@ class Manager:
         for name in sorted(names):
             desired = self._store.get(name)
             self._host.expect(name, None if desired is None else _expectation(desired))
+            self._note_filters(name, () if desired is None else desired.plugin.spec.filters)
         self._queue.add(sorted(names))
         self._watch_files(names)
+
+    def _note_filters(self, name: str, filters: tuple[str, ...]) -> None:
+        if filters:
+            self._filters[name] = frozenset(filters)
+        else:
+            self._filters.pop(name, None)
+
+    def _changed(self, names: frozenset[str]) -> None:
+        """What is said of a filter concerns those who name it."""
+        behind = [name for name, filters in tuple(self._filters.items()) if filters & names]
+        if behind:
+            self._queue.add(behind)
 
     def _listed(self) -> None:
         self._source_events.look(self._store.troubles())
@@ -129,4 +144,11 @@ class Manager:
 def _expectation(desired: Desired) -> Expectation:
     plugin = desired.plugin
     limits = plugin.spec.limits
-    return Expectation(plugin.route, limits.queue, limits.queue_timeout, limits.request_bytes, plugin.spec.instances)
+    return Expectation(
+        plugin.route,
+        limits.queue,
+        limits.queue_timeout,
+        limits.request_bytes,
+        plugin.spec.instances,
+        plugin.spec.filters,
+    )

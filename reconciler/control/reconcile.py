@@ -15,6 +15,7 @@ from reconciler.control.rollouts import Result, Rollout, Rollouts
 from reconciler.control.status import PluginStatus, StatusBoard
 from reconciler.core.conditions import View, conditions
 from reconciler.core.diff import Target, diff
+from reconciler.core.filters import FilterView, closed_by
 from reconciler.core.observed import Failure, ObservedPlugin, ObservedPool
 from reconciler.core.plan import Action, CreatePool, Outcome, Plan, RemovePool, ResizePool, Serve
 from reconciler.core.rollout import Verdict, judge, judged_in
@@ -108,7 +109,15 @@ class Reconciler:
 
     def _fingerprint(self, desired: Desired, observed: ObservedPlugin, seen: dict[str, object]) -> object:
         pools = [(p.revision, p.phase, p.serving, p.ready, p.failed, p.draining_since) for p in observed.pools]
-        return desired.resource_version, self._resolver.signature(desired.plugin, seen), pools
+        closed = closed_by(self._filters(desired))
+        return desired.resource_version, self._resolver.signature(desired.plugin, seen), pools, closed
+
+    def _filters(self, desired: Desired) -> list[FilterView]:
+        """The plugins that it names as filters."""
+        return [
+            FilterView(name, self._desired(name) is not None, self._host.observe(name))
+            for name in desired.plugin.spec.filters
+        ]
 
     def _uninstall(self, name: str) -> float | None:
         plan = diff(None, self._host.observe(name), time.monotonic())
@@ -259,6 +268,7 @@ class Reconciler:
             notices=desired.notices,
             conflict=", ".join(f"{owner.file}:{owner.line}" for owner in desired.shadowed),
             reverted=aim.reverted,
+            closed=closed_by(self._filters(desired)),
         )
         previous = self._board.status(name)
         states = conditions(view, previous.conditions if previous is not None else (), time.time())

@@ -81,6 +81,7 @@ class Resolver:
             drain_timeout=spec.rollout.drain_timeout,
             max_invocations=spec.pool.max_invocations,
             min_healthy_time=spec.rollout.min_healthy_time,
+            filters=spec.filters,
         )
 
     def target(self, plugin: WasmPlugin) -> Target:

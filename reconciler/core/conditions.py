@@ -1,5 +1,6 @@
 """From what is wanted and what runs to what is said of it. Pure; the only place that decides a condition."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reconciler.core.diff import Target
@@ -24,7 +25,8 @@ class View:
 
     `unresolved` is why the desired revision is not known; `retry_in` is seconds until the next try of something
     that failed; `notices` are sentences about the spec; `conflict` names the documents that claim the same name.
-    `reverted` says that the desired revision proved bad and which one serves instead.
+    `reverted` says that the desired revision proved bad and which one serves instead. `closed` says which filter keeps
+    requests out.
     """
 
     target: Target
@@ -34,6 +36,7 @@ class View:
     notices: tuple[str, ...] = ()
     conflict: str = ""
     reverted: Failure | None = None
+    closed: Failure | None = None
 
     @property
     def wanted(self) -> ObservedPool | None:
@@ -55,7 +58,10 @@ def conditions(view: View, previous: tuple[ConditionState, ...], now: float) -> 
     module = _module_ready(view)
     available = _available(view)
     progressing = _progressing(view)
-    found = [accepted, module, available, progressing, _ready(view, (accepted, module, available), progressing)]
+    needed = [accepted, module, available]
+    if view.target.settings.filters:
+        needed.append(_filters_ready(view))
+    found = [*needed, progressing, _ready(view, needed, progressing)]
     found += _only_when_true(view)
     before = {state.type: state for state in previous}
     return tuple(_carry(state, before.get(state.type), now) for state in found)
@@ -109,6 +115,14 @@ def _available(view: View) -> ConditionState:
     return ConditionState(Condition.AVAILABLE, "False", Reason.NO_READY_INSTANCES, f"no instance is ready{why}")
 
 
+def _filters_ready(view: View) -> ConditionState:
+    if view.closed is None:
+        message = f"requests pass {', '.join(view.target.settings.filters)}"
+        return ConditionState(Condition.FILTERS_READY, "True", Reason.FILTERS_SERVE, message)
+    message = f"requests are answered 503: {view.closed.message}"
+    return ConditionState(Condition.FILTERS_READY, "False", view.closed.reason, message)
+
+
 def _crash_loop(view: View) -> str | None:
     """The message of a crash loop: what keeps failing, how often, when the next try is."""
     pool = view.wanted or view.observed.serving
@@ -137,13 +151,15 @@ def _progressing(view: View) -> ConditionState:
         return say("True", Reason.NEW_REVISION, f"{ready} of {target.instances} ready of revision {target.revision}")
     if serving is not None and serving.ready != target.instances:
         return say("True", Reason.SCALING, f"{serving.ready} of {target.instances} instances ready")
+    if view.closed is not None and view.closed.next_step is NextStep.RETRY:
+        return say("True", view.closed.reason, view.closed.message)
     draining = sum(pool.busy + pool.retiring for pool in observed.pools if not pool.serving)
     if draining or (serving is not None and serving.retiring):
         return say("True", Reason.DRAINING, "old instances finish their requests")
     return say("False", Reason.ROLLOUT_COMPLETE, "what runs is what is desired")
 
 
-def _ready(view: View, needed: tuple[ConditionState, ...], progressing: ConditionState) -> ConditionState:
+def _ready(view: View, needed: Iterable[ConditionState], progressing: ConditionState) -> ConditionState:
     looping = _crash_loop(view)
     if looping is not None:
         return ConditionState(Condition.READY, "False", Reason.CRASH_LOOP_BACK_OFF, looping)

@@ -19,6 +19,7 @@ class Failure:
 class PoolSettings:
     """What changes on a pool without new instances. Seconds; `max_invocations` None means never retired.
 
+    `filters` are the plugins that requests on the route pass first, in that order.
     For `min_healthy_time` after a pool began to serve, each bad call asks for a pass, which may revert.
     """
 
@@ -28,6 +29,7 @@ class PoolSettings:
     drain_timeout: float
     max_invocations: int | None
     min_healthy_time: float = 2.0
+    filters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,15 @@ class GuestInfo:
 
     `kind` is the guest kind's name; `route_id` what `proxy_get_id` returned, empty where it is not exported;
     `from_cache` tells whether the compiled form came from the AOT cache; `may_wait` whether a call can wait for
-    others (http calls, other plugins, files), so that it never runs on an event loop.
+    others (http calls, other plugins, files), so that it never runs on an event loop; `filter` whether its instances
+    can stand before other plugins.
     """
 
     kind: str
     route_id: str = ""
     from_cache: bool = False
     may_wait: bool = False
+    filter: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ class Condition(StrEnum):
     AVAILABLE = "Available"
     PROGRESSING = "Progressing"
     READY = "Ready"
+    # Present where the spec names filters:
+    FILTERS_READY = "FiltersReady"
     # Present only when true:
     STALLED = "Stalled"
     DRIFTED = "Drifted"
@@ -60,6 +62,11 @@ class Reason(StrEnum):
     CAPACITY_EXHAUSTED = "CapacityExhausted"
     AUTO_REVERTED = "AutoReverted"
     INSTANCE_MISSING = "InstanceMissing"
+    # FiltersReady
+    FILTERS_SERVE = "FiltersServe"
+    FILTER_MISSING = "FilterMissing"
+    FILTER_NOT_READY = "FilterNotReady"
+    FILTER_UNSUITABLE = "FilterUnsuitable"
     # what a guest did
     TRAPPED = "Trapped"
     DEADLINE_EXCEEDED = "DeadlineExceeded"

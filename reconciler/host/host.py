@@ -28,7 +28,8 @@ from reconciler.core.plan import (
 from reconciler.core.revision import InstanceSpec
 from reconciler.core.states import NextStep, PoolPhase, Reason
 from reconciler.host.chains import MAX_DEPTH, Chain, would_wait_for_ever
-from reconciler.host.invoke import QueueFull, RouteLimits, RouteUnknown, Unroutable, Waiter
+from reconciler.host.filters import FilteredLease
+from reconciler.host.invoke import Lease, QueueFull, RouteLimits, RouteUnavailable, RouteUnknown, Unroutable, Waiter
 from reconciler.host.jobs import Jobs
 from reconciler.host.leases import End, PoolLease, ThreadWaiter
 from reconciler.host.modules import ModuleCache
@@ -258,10 +259,15 @@ class PoolHost:
             group = self._router.group(route)
             return group.limits
 
-    def acquire(self, route: str, waiter: Waiter) -> PoolLease | None:
-        """An idle instance now; or None, and the waiter is queued. Raises Unroutable."""
+    def acquire(self, route: str, waiter: Waiter) -> Lease | None:
+        """An idle instance now; or None, and the waiter is queued. Raises Unroutable.
+
+        Behind filters: a lease that waits for instances when it is called.
+        """
         with self._lock:
             group = self._router.group(route)
+            if group.filters:
+                return FilteredLease(self, group.name, group.filters, Chain(), 0)
             lease = self._take(group, Chain(), 0)
             if lease is None:
                 self._router.line_up(group, waiter)
@@ -309,7 +315,7 @@ class PoolHost:
             self._changed(pool.plugin)
 
     def _next_waiter(self, pool: Pool) -> tuple[Waiter, PoolLease] | None:
-        group = self._router.group(pool.settings.route)
+        group = self._router.next_in_line(pool)
         if not group.waiting or not pool.idle:
             return None
         waiter, _ = group.waiting.popitem(last=False)
@@ -344,8 +350,9 @@ class PoolHost:
 
     def invoke(self, request: Request, timeout: float = 60.0) -> Response:
         """Answer a request on this thread, waiting for an instance if need be. Raises Unroutable, GuestFailed."""
-        lease = self._wait_for_lease(request.route, Chain(), 0, self._clock() + timeout)
-        return lease.call(request)
+        deadline = self._clock() + timeout
+        lease = self._lease(request.route, Chain(), 0, deadline)
+        return lease.call(request, deadline)
 
     def _invoke(self, request: Request, call: CallContext) -> Response:
         """A guest calls another plugin."""
@@ -354,22 +361,54 @@ class PoolHost:
         if caller.depth + 1 >= MAX_DEPTH:
             raise GuestFailed(Failure(Reason.POLICY_DENIED, f"guests call each other {MAX_DEPTH} deep"), fatal=False)
         try:
-            lease = self._wait_for_lease(request.route, caller.chain, caller.depth + 1, call.deadline)
+            lease = self._lease(request.route, caller.chain, caller.depth + 1, call.deadline)
+            return lease.call(request, call.deadline)
         except Unroutable as error:
             raise GuestFailed(Failure(Reason.NOT_FOUND, str(error)), fatal=False) from None
-        return lease.call(request, deadline=call.deadline)
 
-    def _wait_for_lease(self, route: str, chain: Chain, depth: int, deadline: float) -> PoolLease:
-        waiter = ThreadWaiter(chain, depth)
+    def _lease(self, route: str, chain: Chain, depth: int, deadline: float) -> PoolLease | FilteredLease:
+        """A lease for a call on this thread. Raises Unroutable."""
         with self._lock:
             group = self._router.group(route)
+        if group.filters:
+            return FilteredLease(self, group.name, group.filters, chain, depth)
+        return self._wait_for_lease(lambda: self._router.group(route), chain, depth, deadline, holds=depth > 0)
+
+    # ---- what a route behind filters needs (filters.Lender)
+
+    def lease_filter(self, plugin: str, chain: Chain, depth: int, deadline: float) -> PoolLease:
+        """An instance of a plugin that can stand before others. Raises Unroutable."""
+
+        def find() -> Group:
+            serving = next((pool for pool in self._pools.get(plugin, {}).values() if pool.serving), None)
+            if serving is None:
+                raise RouteUnavailable("it is not ready" if plugin in self._pools else "there is no such plugin")
+            if serving.guest is None or not serving.guest.filter:
+                raise RouteUnavailable("it is no proxy-wasm filter")
+            if not serving.target:
+                raise RouteUnavailable("it is scaled to zero")
+            return self._router.filter(plugin, serving)
+
+        return self._wait_for_lease(find, chain, depth, deadline, holds=True)
+
+    def lease_upstream(self, route: str, chain: Chain, depth: int, deadline: float) -> PoolLease:
+        """An instance of what answers behind a route's filters. Raises Unroutable."""
+        return self._wait_for_lease(lambda: self._router.group(route), chain, depth, deadline, holds=True)
+
+    def _wait_for_lease(
+        self, find: Callable[[], Group], chain: Chain, depth: int, deadline: float, *, holds: bool
+    ) -> PoolLease:
+        """`find` is called with the lock held; `holds` tells whether the chain may hold an instance already."""
+        waiter = ThreadWaiter(chain, depth)
+        with self._lock:
+            group = find()
             lease = self._take(group, chain, depth)
             if lease is not None:
                 return lease
             chain.waiting_for = group
-            if depth and would_wait_for_ever(group, chain, self._leases):
+            if holds and would_wait_for_ever(group, chain, self._leases):
                 chain.waiting_for = None
-                raise Unroutable(f"route {route!r} is busy with calls that wait for this one")
+                raise Unroutable(f"{group.name!r} is busy with calls that wait for this one")
             try:
                 self._router.line_up(group, waiter)
             except Unroutable:
@@ -379,9 +418,9 @@ class PoolHost:
         if not waiter.told_within(wait):
             with self._lock:
                 chain.waiting_for = None
-                gave_up = self._router.step_out(route, waiter)
+                gave_up = group.step_out(waiter)
             if gave_up:
-                raise QueueFull(f"no instance of route {route!r} was free within {max(0.0, wait):.2f} s")
+                raise QueueFull(f"no instance of {group.name!r} was free within {max(0.0, wait):.2f} s")
         return waiter.outcome()
 
 

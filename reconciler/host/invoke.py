@@ -64,7 +64,11 @@ class Lease(Protocol):
         """Whether calls of this plugin are short enough to run on the event loop."""
 
     def call(self, request: Request) -> Response:
-        """Run the guest, within the plugin's timeout, on the calling thread. Raises GuestFailed."""
+        """Run the guest, within the plugin's timeout, on the calling thread. Raises GuestFailed.
+
+        Behind filters, more than one: `plugin` is then the one that answered or failed, and where one of them is not
+        to be had, Unroutable is raised. Such a lease is never `inline`.
+        """
 
     def call_briefly(self, request: Request) -> Response:
         """Run the guest on the event loop. Raises GuestFailed; CutShort where it lasts."""

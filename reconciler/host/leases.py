@@ -1,5 +1,6 @@
 """The right to call one instance once, and waiting for it on a thread."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from reconciler.core.states import Reason
 from reconciler.host.chains import Chain
 from reconciler.host.invoke import CutShort, Lease, Unroutable
 from reconciler.host.pool import Pool, Slot
-from reconciler.wasm.kind import CallContext, GuestFailed, Request, Response
+from reconciler.wasm.kind import CallContext, Filter, GuestFailed, Request, Response
 
 Answer = TypeVar("Answer")
 
@@ -49,11 +50,13 @@ class End:
 class PoolLease:
     """A Lease on an instance of a pool. `chain` and `depth` tell which calls led to it."""
 
-    __slots__ = ("_ended", "_keeper", "chain", "depth", "inline", "pool", "slot")
+    __slots__ = ("_acts", "_ended", "_keeper", "_seconds", "chain", "depth", "inline", "pool", "slot")
 
     def __init__(self, keeper: Keeper, pool: Pool, slot: Slot, chain: Chain, depth: int) -> None:
         self._keeper = keeper
         self._ended = False
+        self._seconds = 0.0
+        self._acts = False
         self.pool = pool
         self.slot = slot
         self.chain = chain
@@ -74,6 +77,57 @@ class PoolLease:
         """Run the guest on this thread, within its timeout and `deadline` (monotonic seconds). Raises GuestFailed."""
         return self._run(partial(self.slot.instance.handle, request), deadline, request.request_id)
 
+    def begin(self, request: Request, deadline: float) -> Request | Response:
+        """The request phase of a filter; what Filter.begin says. A filter that let the request go on stays leased.
+
+        Raises GuestFailed.
+        """
+        answer = self._pass(lambda guest, call: guest.begin(request, call), deadline, request.request_id)
+        if isinstance(answer, Response):
+            self._end(None, bad=False)
+        return answer
+
+    def finish(self, response: Response, deadline: float) -> Response:
+        """The response phase of a filter; then it goes back. Raises GuestFailed."""
+        answer = self._pass(lambda guest, call: guest.finish(response, call), deadline, "")
+        self._end(None, bad=False)
+        return answer
+
+    def drop(self) -> None:
+        """Tell a filter that there is no answer; then it goes back."""
+        with contextlib.suppress(GuestFailed):  # the instance is spent then, and that shows
+            self._pass(lambda guest, call: guest.drop(call), None, "")
+            self._end(None, bad=False)
+
+    def _pass(self, phase: Callable[[Filter, CallContext], Answer], deadline: float | None, request_id: str) -> Answer:
+        """One phase of a filter, within its timeout. Only one that fails gives the instance back."""
+        guest = self.slot.instance
+        assert isinstance(guest, Filter)
+        began = time.thread_time()
+        context = CallContext(self._until(deadline), self, request_id)
+        failure: Failure | None = _UNFINISHED
+        whole = False
+        try:
+            answer = phase(guest, context)
+            whole = True
+            return answer
+        except GuestFailed as failed:
+            failure = failed.failure if failed.fatal else None
+            raise
+        finally:
+            self._seconds += time.thread_time() - began
+            self._acts = self._acts or context.acts
+            if not whole:
+                self._end(failure, bad=True)
+
+    def _end(self, failure: Failure | None, *, bad: bool) -> None:
+        """The end of a filter's phases."""
+        self._give_back(End(failure, self._seconds, bad=bad, acts=self._acts))
+
+    def _until(self, deadline: float | None) -> float:
+        until = time.monotonic() + self.pool.spec.limits.timeout
+        return until if deadline is None else min(until, deadline)
+
     def tick(self) -> None:
         """Let the guest do its timer work on this thread, within its timeout. Raises GuestFailed."""
         self._run(self.slot.instance.tick, None, "", timer=True)
@@ -88,10 +142,7 @@ class PoolLease:
     ) -> Answer:
         """Whatever happens in the guest, the instance goes back, spoilt or not."""
         began = time.thread_time()
-        until = time.monotonic() + self.pool.spec.limits.timeout
-        if deadline is not None and deadline < until:
-            until = deadline
-        context = CallContext(until, self, request_id)
+        context = CallContext(self._until(deadline), self, request_id)
         end = End(_UNFINISHED, bad=True)
         try:
             answer = guest(context)

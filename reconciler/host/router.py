@@ -21,16 +21,18 @@ class Expectation:
     queue_timeout: float
     request_bytes: int
     instances: int
+    filters: tuple[str, ...] = ()
 
 
 class Group:
     """Everything behind one route.
 
     `queue` is how many requests may wait: what the group's plugins allow together. `limits` are the largest body and
-    the longest wait that one of them allows.
+    the longest wait that one of them allows. `filters` are all that one of them names, those of the plugin whose name
+    comes first before the others': no request gets past a filter because another plugin answers it.
     """
 
-    __slots__ = ("expected", "limits", "name", "pools", "queue", "waiting")
+    __slots__ = ("expected", "filters", "limits", "name", "pools", "queue", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -48,6 +50,10 @@ class Group:
     def changed(self) -> None:
         """Who expects or serves the route, or their settings, changed: work out the bounds anew."""
         queues = {pool.plugin: pool.settings.queue for pool in self.pools}
+        names = {pool.plugin: pool.settings.filters for pool in self.pools}
+        for name, expectation in self.expected.items():
+            names[name] = tuple(dict.fromkeys(expectation.filters + names.get(name, ())))
+        self.filters = tuple(dict.fromkeys(one for name in sorted(names) for one in names[name]))
         times = [pool.settings.queue_timeout for pool in self.pools]
         sizes = [pool.spec.limits.request_bytes for pool in self.pools]
         for plugin, expectation in self.expected.items():
@@ -56,6 +62,10 @@ class Group:
             sizes.append(expectation.request_bytes)
         self.queue = sum(queues.values())
         self.limits = RouteLimits(request_bytes=max(sizes, default=0), queue_timeout=max(times, default=0.0))
+
+    def step_out(self, waiter: Waiter) -> bool:
+        """Wait no longer. Whether the waiter stood in the line."""
+        return waiter in self.waiting and self.waiting.pop(waiter) is None
 
     def pick(self) -> Pool | None:
         """The pool whose idle instance answers next; None where all are busy.
@@ -85,6 +95,7 @@ class Router:
         self._groups: dict[str, Group] = {}
         self._expected: dict[str, Expectation] = {}
         self._aliases: dict[str, dict[Pool, None]] = {}
+        self._lone: dict[str, Group] = {}
 
     def group(self, route: str) -> Group:
         """The group of a route, or of the id that a serving module calls itself. Raises RouteUnknown."""
@@ -92,6 +103,20 @@ class Router:
         if group is None:
             raise RouteUnknown(f"no plugin answers on route {route!r}")
         return group
+
+    def filter(self, plugin: str, serving: Pool) -> Group:
+        """One plugin alone, whatever its route: requests that pass it as a filter wait for it here."""
+        group = self._lone.get(plugin)
+        if group is None:
+            group = self._lone[plugin] = Group(plugin)
+            group.pools.append(serving)
+            group.changed()
+        return group
+
+    def next_in_line(self, pool: Pool) -> Group:
+        """The group whose waiter gets an idle instance of a serving pool: requests under way go before new ones."""
+        lone = self._lone.get(pool.plugin)
+        return lone if lone is not None and lone.waiting else self.group(pool.settings.route)
 
     def routes(self) -> Iterable[str]:
         """The names of all routes."""
@@ -120,6 +145,10 @@ class Router:
         group = self._group(pool.settings.route)
         group.pools.append(pool)
         group.changed()
+        lone = self._lone.get(pool.plugin)
+        if lone is not None:
+            lone.pools.append(pool)
+            lone.changed()
         self.named(pool)
 
     def named(self, pool: Pool) -> None:
@@ -138,11 +167,14 @@ class Router:
             return []
         group.pools.remove(pool)
         pool.credit = 0
-        return self._drop_if_empty(group)
+        return self._drop_if_empty(group) + self._leave_lone(pool)
 
     def reconfigured(self, pool: Pool) -> None:
         """A serving pool's settings changed, its route did not."""
         self._group(pool.settings.route).changed()
+        lone = self._lone.get(pool.plugin)
+        if lone is not None:
+            lone.changed()
 
     def line_up(self, group: Group, waiter: Waiter) -> None:
         """Wait for an instance. Raises QueueFull, RouteUnavailable."""
@@ -157,12 +189,23 @@ class Router:
     def step_out(self, route: str, waiter: Waiter) -> bool:
         """Wait no longer. Whether the waiter stood in the line."""
         group = self._groups.get(route) or self._named(route)
-        return group is not None and waiter in group.waiting and group.waiting.pop(waiter) is None
+        return group is not None and group.step_out(waiter)
 
     def _named(self, route_id: str) -> Group | None:
         """The group of the first pool whose module calls itself so."""
         named = self._aliases.get(route_id)
         return self._groups.get(next(iter(named)).settings.route) if named else None
+
+    def _leave_lone(self, pool: Pool) -> list[Waiter]:
+        lone = self._lone.get(pool.plugin)
+        if lone is None or pool not in lone.pools:
+            return []
+        lone.pools.remove(pool)
+        lone.changed()
+        if lone.pools:
+            return []
+        del self._lone[pool.plugin]
+        return list(lone.waiting)
 
     def _group(self, route: str) -> Group:
         group = self._groups.get(route)

@@ -7,7 +7,7 @@ touches nothing else. Requests and responses are plain values.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from reconciler.core.observed import Failure, GuestInfo
 from reconciler.core.revision import InstanceSpec
@@ -169,6 +169,23 @@ class Instance(Protocol):
 
     def close(self) -> None:
         """Free it. Idempotent."""
+
+
+@runtime_checkable
+class Filter(Protocol):
+    """An instance that can stand before an upstream. It is one request's, from `begin` to `finish` or `drop`."""
+
+    def begin(self, request: Request, call: CallContext) -> Request | Response:
+        """The request phase: the request as it goes on, or the filter's own answer, and then it is over.
+
+        Raises GuestFailed.
+        """
+
+    def finish(self, response: Response, call: CallContext) -> Response:
+        """The response phase: the upstream's answer as it goes on. Raises GuestFailed."""
+
+    def drop(self, call: CallContext) -> None:
+        """There is no answer of an upstream: the request is over. Raises GuestFailed."""
 
 
 class PreparedGuest(Protocol):

@@ -21,6 +21,7 @@ def plugin(spec: dict[str, Any] | None = None, name: str = "a") -> WasmPlugin:
 CHANGES: list[dict[str, Any]] = [
     {"instances": 3},
     {"route": "other"},
+    {"filters": ["auth"]},
     {"suspend": True},
     {"engine": "v8"},
     {"abi": "wasi-command"},

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from reconciler.core.conditions import ConditionState, View, conditions
 from reconciler.core.diff import Target
+from reconciler.core.filters import FilterView, closed_by
 from reconciler.core.observed import Failure, GuestInfo, ObservedPlugin, ObservedPool, PoolSettings
 from reconciler.core.revision import InstanceLimits
 from reconciler.core.states import Condition, NextStep, PoolPhase, Reason
@@ -38,6 +39,30 @@ def test_all_is_well() -> None:
         ("False", Reason.ROLLOUT_COMPLETE),
     ]
     assert not {Condition.STALLED, Condition.DRIFTED, Condition.ROLLED_BACK} & states.keys()
+
+
+def test_a_filter_that_is_not_there_shows_and_one_that_comes_is_waited_for() -> None:
+    target = replace(TARGET, settings=replace(SETTINGS, filters=("auth",)))
+    pool = replace(NEW, settings=target.settings)
+
+    def look(*pools: ObservedPool, desired: bool = True) -> dict[Condition, ConditionState]:
+        closed = closed_by([FilterView("auth", desired, ObservedPlugin("auth", pools))])
+        return tell(View(target, ObservedPlugin("p", (pool,)), closed=closed))
+
+    kinds = (Condition.FILTERS_READY, Condition.READY, Condition.PROGRESSING)
+    serving = replace(NEW, plugin="auth", guest=GuestInfo("proxy-wasm", filter=True))
+    assert [status for status, _ in brief(look(serving), *kinds)] == ["True", "True", "False"]
+    for wrong, reason in (
+        (look(desired=False), Reason.FILTER_MISSING),
+        (look(replace(serving, guest=GuestInfo("wasi-http"))), Reason.FILTER_UNSUITABLE),
+        (look(replace(serving, target=0, ready=0)), Reason.FILTER_NOT_READY),
+    ):
+        assert brief(wrong, *kinds) == [("False", reason), ("False", reason), ("False", Reason.ROLLOUT_COMPLETE)]
+    assert brief(look(), *kinds) == [
+        ("False", Reason.FILTER_NOT_READY),
+        ("False", Reason.FILTER_NOT_READY),
+        ("True", Reason.FILTER_NOT_READY),
+    ]
 
 
 def test_accepted_is_not_ready() -> None:

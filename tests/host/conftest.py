@@ -71,7 +71,7 @@ class World:
             InstanceLimits(**bounds, request_bytes=2**20, response_bytes=2**20),  # type: ignore[arg-type]
         )
 
-    def settings(self, route: str, **changes: float) -> PoolSettings:
+    def settings(self, route: str, **changes: object) -> PoolSettings:
         values = {"queue": 8, "queue_timeout": 5.0, "drain_timeout": 5.0, "max_invocations": None} | changes
         return PoolSettings(route=route, **values)  # type: ignore[arg-type]
 

@@ -32,6 +32,7 @@ class Callbacks:
         self.request_trailers = self.place("proxy_on_request_trailers")
         self.response_headers = self.place("proxy_on_response_headers")
         self.response_body = self.place("proxy_on_response_body")
+        self.response_trailers = self.place("proxy_on_response_trailers")
         self.http_call_response = self.place("proxy_on_http_call_response")
         self.queue_ready = self.place("proxy_on_queue_ready")
         self.tick = self.place("proxy_on_tick")

@@ -19,6 +19,7 @@ from reconciler.wasm.ffi.seam import GUEST_ERRORS, UnboundGuest
 from reconciler.wasm.kind import CallContext, GuestFailed, GuestServices, ModuleShape
 from reconciler.wasm.proxy_wasm import abi, wire
 from reconciler.wasm.proxy_wasm.callbacks import ABSENT, Callbacks
+from reconciler.wasm.proxy_wasm.filtering import ProxyWasmFilter
 from reconciler.wasm.proxy_wasm.instance import ProxyWasmInstance
 from reconciler.wasm.proxy_wasm.linking import LinkedModule, Links
 from reconciler.wasm.proxy_wasm.shared import SharedSpaces
@@ -59,7 +60,8 @@ class PreparedProxyWasm:
         self.client = host.client
         self.layotto = callbacks.get_id != ABSENT
         self.fuel = spec.limits.fuel if linked.module.metered else None
-        self.info = GuestInfo(NAME, may_wait=any(item.name in _WAITING for item in linked.module.shape.imports))
+        waits = any(item.name in _WAITING for item in linked.module.shape.imports)
+        self.info = GuestInfo(NAME, may_wait=waits, filter=not self.layotto)
         self._host = host
         self._linked = linked
         self._facts = PluginFacts(
@@ -85,7 +87,7 @@ class PreparedProxyWasm:
             engine.ffi.watch(store, self._host.overtime)
         try:
             state = self._instantiate(store, call)
-            instance = ProxyWasmInstance(self, store, state)
+            instance = (ProxyWasmInstance if self.layotto else ProxyWasmFilter)(self, store, state)
             before = instance.enter(call)
             try:
                 if module.metered:
