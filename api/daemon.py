@@ -147,7 +147,7 @@ class Daemon:
         sync.start()
         if not sync.flush(FIRST_LISTING_SECONDS):
             raise StartFailed(f"the sources could not be listed within {FIRST_LISTING_SECONDS:.0f} s")
-        modules = stack.enter_context(Watcher(lambda _path: manager.loop.resync_soon()))
+        modules = stack.enter_context(Watcher(lambda _path, _files: manager.loop.resync_soon()))
         stack.callback(manager.stop)
         stack.callback(self._remote.close)
         manager.start(modules)

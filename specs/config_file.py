@@ -5,11 +5,11 @@ error, never an empty one: what it said last stays in force.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-from specs.followed import FollowedFile, signature_of
+from specs.followed import FileState, FollowedFile, signature_of
 from specs.source import Listing
 
 
@@ -22,6 +22,7 @@ class ConfigFileSource:
         self.path: Final = path
         self.id: Final = f"config:{path}"
         self._file = FollowedFile(path, path.name)
+        self._states: Mapping[str, FileState] = {path.name: self._file.state}
         self._clock = clock
         self._trusted = False
 
@@ -34,9 +35,16 @@ class ConfigFileSource:
         try:
             found = signature_of(self.path.stat())
         except OSError as ex:
-            return Listing((self._file.state,), f"{self.path} cannot be read: {ex.strerror}")
+            return Listing(self._states, f"{self.path} cannot be read: {ex.strerror}")
         if self._trusted:
             self._trusted = False
             self._file.trust()
         again = self._file.look(found, self._clock())
-        return Listing((self._file.state,), again=again)
+        name, state = self.path.name, self._file.state
+        if self._states[name] is not state:
+            self._states = {name: state}
+        return Listing(self._states, again=again, unsettled=frozenset([name] if self._file.unsettled else ()))
+
+    def look(self, files: Collection[str]) -> Listing:
+        """See Source.look. There is only the one file."""
+        return self.listing()

@@ -68,6 +68,17 @@ class FollowedFile:
         self._trusted = False
         self.state = FileState(name)
 
+    @property
+    def calm(self) -> Signature | None:
+        """What the file looks like while there is no reason to look at it again; None: there is one."""
+        waits = self._trusted or not (self._gone_since is None and self._resting is None and self._again_at is None)
+        return None if waits else self._read
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether it is being written, or went a moment ago."""
+        return self._gone_since is not None or self._resting is not None
+
     def trust(self) -> None:
         """The next change is deliberate and complete: take it at once."""
         self._trusted = True

@@ -10,7 +10,7 @@ Belongs here: objects to plugins, last known good. Does not: how the objects get
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ class MirrorSource:
         self._lock = threading.Lock()
         self._error = UNHEARD
         self._objects: dict[str, Object] = {}
-        self._states: dict[str, FileState] = {}
+        self._states: dict[str, FileState] = {}  # copied before it is changed: listings hand it out
         self._saved = b""
         for found in _read(file):
             self._take(found)
@@ -58,8 +58,11 @@ class MirrorSource:
     def listing(self) -> Listing:
         """See Source.listing."""
         with self._lock:
-            files = tuple(state for _, state in sorted(self._states.items()))
-            return Listing(files, self._error)
+            return Listing(self._states, self._error)
+
+    def look(self, files: Collection[str]) -> Listing:
+        """See Source.look. All is in memory."""
+        return self.listing()
 
     def generation(self, name: str) -> int:
         """The generation that the other place gave the object; 0 where there is none."""
@@ -71,6 +74,7 @@ class MirrorSource:
         """These are all there are."""
         with self._lock:
             given = {str(found["metadata"]["name"]): found for found in objects}
+            self._states = dict(self._states)
             for name in self._objects.keys() - given.keys():
                 del self._objects[name], self._states[name]
             for found in given.values():
@@ -81,6 +85,7 @@ class MirrorSource:
     def put(self, name: str, found: Object | None) -> None:
         """That one changed, or is gone."""
         with self._lock:
+            self._states = dict(self._states)
             if found is not None:
                 changed = self._take(found)
             else:

@@ -1,6 +1,7 @@
 """What a source of desired state is: something that can be listed whole, and whose files may be edited."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -12,15 +13,17 @@ CLUSTER: Final = "cluster"
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All that a source has. `files` are sorted by path.
+    """All that a source has, by path. `files` is never changed; as long as nothing is new it is the same object.
 
     `error` says why the source could not be listed; then `files` is what it was before. `again` is the number of
-    seconds after which to list it once more, where something is about to settle.
+    seconds after which to look once more, where something is about to settle. `unsettled` are files that are being
+    written, or went a moment ago: what is in force of them is not what they say.
     """
 
-    files: tuple[FileState, ...]
+    files: Mapping[str, FileState] = field(default_factory=dict)
     error: str = ""
     again: float | None = None
+    unsettled: frozenset[str] = frozenset()
 
 
 class Source(Protocol):
@@ -41,8 +44,14 @@ class Source(Protocol):
     def listing(self) -> Listing:
         """Look again. Never raises for what is in or about the files."""
 
+    def look(self, files: Collection[str]) -> Listing:
+        """Look again at some files (relative to the source), and at those that were about to settle.
+
+        A shorter way to what `listing` finds if nothing else changed. Where a file alone does not tell, all is listed.
+        """
+
     def trust(self, file: str) -> None:
-        """A change of that file (relative to the source) is deliberate and complete: take it at the next listing.
+        """A change of that file (relative to the source) is deliberate and complete: take it at the next look.
 
         May be called from any thread.
         """

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -153,6 +153,8 @@ class DesiredStore:
         self._wall = wall
         self._lock = threading.Lock()
         self._listings: Mapping[str, Listing] = {}
+        self._troubles: dict[tuple[str, str], str] = {}
+        self._strangers = set(identities.all)
         self._snapshot = Snapshot(identities.resource_version, MappingProxyType({}))
         self._index: dict[str, dict[tuple[int, str, int], _Claim]] = {}
         self._claims: dict[str, tuple[_Claim, ...]] = {}
@@ -174,18 +176,25 @@ class DesiredStore:
     def sources(self) -> tuple[SourceStatus, ...]:
         """All sources, as of their last listing."""
         listings = self._listings
-        return tuple(_status(source, listings.get(source.id, Listing(()))) for source in self._sources)
+        return tuple(_status(source, listings.get(source.id, Listing())) for source in self._sources)
 
     def troubles(self) -> dict[tuple[str, str], str]:
         """What is wrong now, by source and file (no file: the source as a whole). Cheap where little is wrong."""
-        found: dict[tuple[str, str], str] = {}
-        for source, listing in self._listings.items():
-            if listing.error:
-                found[source, ""] = listing.error
-            for file in listing.files:
-                if file.problems:
-                    found[source, file.path] = "; ".join(map(str, file.problems))
-        return found
+        return dict(self._troubles)
+
+    def digest(self, source: str, file: str) -> str:
+        """The sha256 of the content that a file had when it was last read; empty where it was not."""
+        listing = self._listings.get(source)
+        state = None if listing is None else listing.files.get(file)
+        return "" if state is None else state.digest
+
+    def is_settled(self, path: str, file: str) -> bool:
+        """Whether what is in force of a file, of the source at that path, is what it said when it was last seen."""
+        return not any(
+            str(source.path) == path and file in self._listings[source.id].unsettled
+            for source in self._sources
+            if source.id in self._listings
+        )
 
     def subscribe(self, callback: Subscriber) -> None:
         """Call `callback` after each change with the names that changed or went, on the thread that found it."""
@@ -200,11 +209,16 @@ class DesiredStore:
 
         Returns the seconds after which to do so again because something is about to settle, or None.
         """
+        return self._take(lambda source: source.listing())
+
+    def look(self, files: Mapping[str, Collection[str]]) -> float | None:
+        """As refresh, where only some files may have changed, by their source's path; and what was about to settle."""
+        return self._take(lambda source: source.look(files.get(str(source.path), ())))
+
+    def _take(self, listing: Callable[[Source], Listing]) -> float | None:
         with self._lock:
-            listings = {source.id: source.listing() for source in self._sources}
-            before = {name: (listing.files, listing.error) for name, listing in self._listings.items()}
-            changed = self._merge(listings)
-            news = before != {name: (listing.files, listing.error) for name, listing in listings.items()}
+            listings = {source.id: listing(source) for source in self._sources}
+            news, changed = self._merge(listings)
         if news:
             for listener in self._listeners:
                 listener()
@@ -213,14 +227,22 @@ class DesiredStore:
                 subscriber(changed)
         return min((one.again for one in listings.values() if one.again is not None), default=None)
 
-    def _merge(self, listings: Mapping[str, Listing]) -> frozenset[str]:
-        """Take over what changed, and only that: a thousand other plugins cost nothing."""
+    def _merge(self, listings: Mapping[str, Listing]) -> tuple[bool, frozenset[str]]:
+        """Take over what changed, and only that: thousands of other plugins cost next to nothing.
+
+        Returns whether there is anything new at all, of plugins or of what is wrong; and whose claims changed.
+        """
         before, self._listings = self._listings, listings
         candidates: set[str] = set()
+        news = False
         for order, (source, listing) in enumerate(listings.items()):
-            old = before[source].files if source in before else ()
-            if listing.files != old:
-                candidates |= self._enter(order, source, old, listing.files)
+            old = before.get(source, Listing())
+            if listing.error != old.error:
+                news = True
+                self._troubled(source, "", listing.error)
+            if listing.files is not old.files:
+                news = True
+                candidates |= self._enter(order, source, old.files, listing.files)
         touched = {name for name in candidates if self._rank(name)}
         removed = [name for name in touched if name not in self._claims]
         version = self._snapshot.resource_version + (1 if touched else 0)
@@ -232,23 +254,32 @@ class DesiredStore:
             if len(plugins) != len(self._snapshot.plugins) or removed:
                 plugins = dict(sorted(plugins.items()))
             self._snapshot = Snapshot(version, MappingProxyType(plugins))
-        self._remember(updated, removed, listings)
-        return frozenset(touched)
+        self._remember(updated, removed)
+        return news, frozenset(touched)
 
-    def _enter(self, order: int, source: str, old: tuple[FileState, ...], new: tuple[FileState, ...]) -> set[str]:
+    def _enter(self, order: int, source: str, old: Mapping[str, FileState], new: Mapping[str, FileState]) -> set[str]:
         """Bring the index up to date with a source's files. Returns the names whose claims may have changed."""
         names: set[str] = set()
-        for file in set(old) - set(new):
+        for file in [file for path, file in old.items() if new.get(path) is not file]:
+            self._troubled(source, file.path, "")
             for document in file.documents:
                 names.add(document.plugin.name)
                 del self._index[document.plugin.name][order, file.path, document.ordinal]
-        for file in set(new) - set(old):
+        for file in [file for path, file in new.items() if old.get(path) is not file]:
+            self._troubled(source, file.path, "; ".join(map(str, file.problems)))
             for document in file.documents:
                 names.add(document.plugin.name)
                 owner = Owner(source, file.path, document.line, document.ordinal)
                 index = self._index.setdefault(document.plugin.name, {})
                 index[order, file.path, document.ordinal] = _Claim(owner, document)
         return names
+
+    def _troubled(self, source: str, file: str, trouble: str) -> None:
+        """Remember what is wrong with a file, or that nothing is."""
+        if trouble:
+            self._troubles = {**self._troubles, (source, file): trouble}
+        elif (source, file) in self._troubles:
+            self._troubles = {place: known for place, known in self._troubles.items() if place != (source, file)}
 
     def _rank(self, name: str) -> bool:
         """Order a name's claims, the owner's first: the file that owned it, else by source, path and place.
@@ -288,17 +319,17 @@ class DesiredStore:
             notices=first.document.notices,
         )
 
-    def _remember(
-        self, updated: Mapping[str, Desired], removed: Sequence[str], listings: Mapping[str, Listing]
-    ) -> None:
+    def _remember(self, updated: Mapping[str, Desired], removed: Sequence[str]) -> None:
         changed = {
             name: Identity(one.uid, one.created, one.generation, _hash(one.plugin), one.owner.source, one.owner.file)
             for name, one in updated.items()
         }
         gone = list(removed)
-        if all(not listing.error and not any(file.problems for file in listing.files) for listing in listings.values()):
+        self._strangers -= updated.keys()
+        if self._strangers and not self._troubles:
             # Plugins that went while the daemon was down. Where something could not be read, they may yet come back.
-            gone += [name for name in self._identities.all if name not in self._snapshot.plugins]
+            gone += self._strangers
+            self._strangers = set()
         changed = {name: identity for name, identity in changed.items() if self._identities.all.get(name) != identity}
         if changed or gone or self._snapshot.resource_version != self._identities.resource_version:
             self._identities.save(changed, gone, self._snapshot.resource_version)
@@ -316,7 +347,7 @@ def _status(source: Source, listing: Listing) -> SourceStatus:
         path=str(source.path),
         writable=takes_writes(source),
         error=listing.error,
-        files=tuple(_file_status(file) for file in listing.files),
+        files=tuple(_file_status(file) for _, file in sorted(listing.files.items())),
     )
 
 

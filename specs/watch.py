@@ -1,7 +1,8 @@
 """Tells that something changed somewhere, as soon as the system says so. The only importer of watchdog.
 
-An event never says more than "look again": its kind is not passed on. What no event tells (a full event queue, a
-network file system, a file behind a symlink) is found by the resync, so nothing depends on this module but speed.
+An event never says more than "look again" and, where it knows, at which files: its kind is not passed on. What no event
+tells (a full event queue, a network file system, a file behind a symlink) is found by the resync, so nothing depends on
+this module but speed.
 
 Belongs here: turning paths into watches and events into pokes. Does not: reading files, deciding anything.
 """
@@ -11,10 +12,11 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -57,6 +59,14 @@ _Key = tuple[str, bool]
 """What a watch is for: a directory, and whether all below it counts as well."""
 
 
+class _What(Enum):
+    """What something happened to: a file, a folder below the watched one, or that one itself, which is gone."""
+
+    FILE = auto()
+    FOLDER = auto()
+    GONE = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class _Spot:
     """A directory that is watched for a path. `names`: only these entries of it count; None: all, and all below."""
@@ -77,14 +87,20 @@ class _Watch:
     inode: tuple[int, int]
 
 
+class Poke(Protocol):
+    """Told whenever something happened at or below a path, on a thread of the watcher. Quick; must not raise."""
+
+    def __call__(self, path: str, files: Collection[str] | None, /) -> None:
+        """`path` as it was given; `files` below it, relative to it. None: anything."""
+
+
 class Watcher:
     """Watches paths, files or directories, that may come and go. Of a file only itself, of a directory all below.
 
-    `poke` is called with the path as it was given, on a thread of this object, whenever something happened at or below
-    it; it must be quick and must not raise. `native` makes the observer that is tried first.
+    `poke` is told of what happens. `native` makes the observer that is tried first.
     """
 
-    def __init__(self, poke: Callable[[str], None], native: Callable[[], BaseObserver] = Observer) -> None:
+    def __init__(self, poke: Poke, native: Callable[[], BaseObserver] = Observer) -> None:
         self._poke = poke
         self._lock = threading.Lock()
         # Replaced, never changed: the observer's thread reads it without the lock.
@@ -149,7 +165,7 @@ class Watcher:
                 if path not in self._spots:
                     continue
                 self._arm(path)
-            self._poke(path)
+            self._poke(path, None)
 
     def _arm(self, path: str) -> None:
         """Make the watches what a path needs now. Call with the lock."""
@@ -199,15 +215,17 @@ class Watcher:
         emitters = self._observer.emitters
         return any(emitter.watch == watch.scheduled and emitter.should_keep_running() for emitter in emitters)
 
-    def _tell(self, key: _Key, paths: Iterable[str], gone: bool) -> None:
+    def _tell(self, key: _Key, paths: Sequence[str], what: _What) -> None:
         """Runs on the observer's thread, which holds a lock of its own: takes none here."""
+        below = key[0] if key[0].endswith(os.sep) else key[0] + os.sep
+        files = {path.removeprefix(below) for path in paths} if what is _What.FILE else None
         names = {os.path.basename(path) for path in paths}
         for path, spots in self._spots.items():
             for spot in spots:
                 if spot.key != key:
                     continue
-                if spot.names is None and not gone:
-                    self._poke(path)
+                if spot.names is None and what is not _What.GONE:
+                    self._poke(path, files)
                 elif spot.names is None or spot.names & names:
                     self._stale.put(path)
 
@@ -215,7 +233,7 @@ class Watcher:
 class _Handler(FileSystemEventHandler):
     """Passes on what happened in one watched directory."""
 
-    def __init__(self, folder: str, recursive: bool, tell: Callable[[_Key, Iterable[str], bool], None]) -> None:
+    def __init__(self, folder: str, recursive: bool, tell: Callable[[_Key, Sequence[str], _What], None]) -> None:
         self._folder = folder
         self._key = folder, recursive
         self._tell = tell
@@ -223,8 +241,10 @@ class _Handler(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Any event at all."""
         paths = [os.fsdecode(path) for path in (event.src_path, event.dest_path) if path]
-        gone = isinstance(event, (DirDeletedEvent, DirMovedEvent)) and self._folder in paths
-        self._tell(self._key, paths, gone)
+        what = _What.FOLDER if event.is_directory else _What.FILE
+        if isinstance(event, (DirDeletedEvent, DirMovedEvent)) and self._folder in paths:
+            what = _What.GONE
+        self._tell(self._key, paths, what)
 
 
 def _spots(path: str) -> tuple[_Spot, ...]:

@@ -1,7 +1,7 @@
 """What the endpoints do to desired state: edit the file that owns a plugin. Starts and stops nothing.
 
-Every call reads the file anew under one lock (an editor may have changed it), writes it in one step, and returns once
-the store shows the result. A call that raises has changed nothing.
+Every call is judged by what the file says on disk at that moment, as an editor may have changed it; it writes in one
+step and returns once the store shows the result, all under one lock. A call that raises has changed nothing.
 """
 
 import hashlib
@@ -33,6 +33,9 @@ class Flusher(Protocol):
 
     def flush(self, timeout: float) -> bool:
         """Wait until a listing that began after this call is done, at most `timeout` seconds."""
+
+    def look(self, source: str, file: str, timeout: float) -> bool:
+        """Wait until what that file (of the source at that path) says is in force, at most `timeout` seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,11 @@ class DesiredWriter:
                 return Change(existing, changed=False)
             source = self._target()
             if source.kind == "config":
-                self._append(source, plugin)
+                file = self._append(source, plugin)
             else:
-                self._new_file(source, plugin)
-            return Change(self._shown(plugin.name, lambda shown: _equal(shown, plugin)), changed=True)
+                file = self._new_file(source, plugin)
+            shown = self._shown(plugin.name, source, file, lambda shown: _equal(shown, plugin))
+            return Change(shown, changed=True)
 
     def replace(self, plugin: WasmPlugin, expected_resource_version: int | None = None) -> Change:
         """Make a plugin another one of the same name.
@@ -84,8 +88,9 @@ class DesiredWriter:
             existing = self._existing(plugin.name, expected_resource_version)
             if _equal(existing.plugin, plugin):
                 return Change(existing, changed=False)
-            self._edit(existing.owner, plugin.name, lambda editor, element: editor.replace(element, plugin))
-            return Change(self._shown(plugin.name, lambda shown: _equal(shown, plugin)), changed=True)
+            source = self._edit(existing.owner, plugin.name, lambda editor, element: editor.replace(element, plugin))
+            shown = self._shown(plugin.name, source, existing.owner.file, lambda shown: _equal(shown, plugin))
+            return Change(shown, changed=True)
 
     def set_instances(self, name: str, instances: int, expected_resource_version: int | None = None) -> Change:
         """Change the number of instances, and not a character more. Raises what `replace` raises."""
@@ -97,9 +102,11 @@ class DesiredWriter:
             old = existing.plugin
             if old.spec.instances == instances:
                 return Change(existing, changed=False)
-            self._edit(existing.owner, name, lambda editor, element: editor.set_instances(element, old, instances))
+            owner = existing.owner
+            source = self._edit(owner, name, lambda editor, element: editor.set_instances(element, old, instances))
             # An editor may have changed the rest in the same moment; that is none of this call's business.
-            return Change(self._shown(name, lambda shown: shown.spec.instances == instances), changed=True)
+            shown = self._shown(name, source, owner.file, lambda shown: shown.spec.instances == instances)
+            return Change(shown, changed=True)
 
     def delete(self, name: str, expected_resource_version: int | None = None) -> Change:
         """Remove a plugin, and with it the documents that it shadows, or they would come forward.
@@ -110,20 +117,36 @@ class DesiredWriter:
             existing = self._existing(name, expected_resource_version)
             # The owner goes last: where a file is read-only, the one that serves is still there.
             for owner in (*reversed(existing.shadowed), existing.owner):
-                self._edit(owner, name, lambda editor, element: editor.remove(element))
-            self._sync.flush(FLUSH_SECONDS)
+                source = self._edit(owner, name, lambda editor, element: editor.remove(element))
+                self._sync.look(str(source.path), owner.file, FLUSH_SECONDS)
             if self._store.get(name) is not None:
                 raise SpecConflict(f"{name} was removed, but it was written anew in the meantime")
             return Change(existing, changed=True)
 
     def _existing(self, name: str, expected: int | None) -> Desired:
-        self._sync.flush(FLUSH_SECONDS)
-        existing = self._store.get(name)
+        existing = self._current(name)
+        if existing is None:
+            self._sync.flush(FLUSH_SECONDS)  # it may have come, or moved to another file, in this moment
+            existing = self._current(name)
         if existing is None:
             raise SpecNotFound(f"{name} is not registered")
         if expected is not None and existing.resource_version != expected:
             found = existing.resource_version
             raise SpecConflict(f"{name} was changed since it was read: it is at version {found}, not {expected}")
+        return existing
+
+    def _current(self, name: str) -> Desired | None:
+        """The plugin as all the files that claim its name say now. Raises SpecConflict where one does not settle."""
+        looked: set[tuple[str, str]] = set()
+        while (existing := self._store.get(name)) is not None:
+            claims = {(owner.source, owner.file) for owner in (existing.owner, *existing.shadowed)} - looked
+            if not claims:
+                break
+            for id_, file in claims:
+                source = self._sources[id_]
+                if source.kind != CLUSTER and not self._sync.look(str(source.path), file, FLUSH_SECONDS):
+                    raise SpecConflict(f"{_path(source, file)} is being written; try again")
+            looked |= claims
         return existing
 
     def _target(self) -> Source:
@@ -134,12 +157,15 @@ class DesiredWriter:
         where = ", ".join(str(source.path) for source in sources) or "there is none"
         raise SpecReadOnly(where, "no configuration file, and no directory that can be written")
 
-    def _edit(self, owner: Owner, name: str, change: Callable[[Editor, Element], str]) -> None:
+    def _edit(self, owner: Owner, name: str, change: Callable[[Editor, Element], str]) -> Source:
+        """Change a plugin in its file; returns the source that has the file."""
         source = self._sources[owner.source]
         if source.kind == CLUSTER:
             raise SpecReadOnly(f"{name} in {source.id}", "it is only followed here")
-        path = source.path if source.kind == "config" else source.path / owner.file
+        path = _path(source, owner.file)
         raw, text = _read(path)
+        if hashlib.sha256(raw).hexdigest() != self._store.digest(source.id, owner.file):
+            raise SpecConflict(f"{path} was changed in this moment; look again")
         editor = Editor(text, str(path))
         element = editor.find(name, owner.document)
         if element is None:
@@ -150,28 +176,37 @@ class DesiredWriter:
         else:
             _write(path, raw, edited)
         source.trust(owner.file)
+        return source
 
-    def _append(self, source: Source, plugin: WasmPlugin) -> None:
+    def _append(self, source: Source, plugin: WasmPlugin) -> str:
+        """Add a plugin to a file; returns the file."""
         raw, text = _read(source.path) if source.path.exists() else (b"", "")
         editor = Editor(text, str(source.path))
         if editor.find(plugin.name, 0) is not None:
             raise SpecConflict(f"{plugin.name} is already in {source.path}, where it is broken")
         _write(source.path, raw, editor.append(plugin))
         source.trust(source.path.name)
+        return source.path.name
 
-    def _new_file(self, source: Source, plugin: WasmPlugin) -> None:
+    def _new_file(self, source: Source, plugin: WasmPlugin) -> str:
+        """Write a file with just that plugin; returns the file."""
         path = _free_path(source.path, plugin.name)
         _write(path, b"", new_file(plugin))
         source.trust(path.name)
+        return path.name
 
-    def _shown(self, name: str, wanted: Callable[[WasmPlugin], bool]) -> Desired:
-        """The plugin as the store has it after what was just written."""
-        done = self._sync.flush(FLUSH_SECONDS)
+    def _shown(self, name: str, source: Source, file: str, wanted: Callable[[WasmPlugin], bool]) -> Desired:
+        """The plugin as the store has it after what was just written to a file."""
+        done = self._sync.look(str(source.path), file, FLUSH_SECONDS)
         shown = self._store.get(name)
         if shown is None or not wanted(shown.plugin):
-            why = "something else changed it at the same time" if done else "the files could not be listed in time"
+            why = "something else changed it at the same time" if done else "the file could not be looked at in time"
             raise SpecConflict(f"{name} was written, but does not show: {why}")
         return shown
+
+
+def _path(source: Source, file: str) -> Path:
+    return source.path if source.kind == "config" else source.path / file
 
 
 def _equal(one: WasmPlugin, other: WasmPlugin) -> bool:

@@ -45,7 +45,7 @@ def dev(client: Client, source: Path, path: str, once: bool) -> None:
     if once:
         sys.exit(0 if good else 1)
     changed = threading.Event()
-    with Watcher(lambda _path: changed.set()) as watcher:
+    with Watcher(lambda _path, _files: changed.set()) as watcher:
         watcher.watch(source.parent)
         console().print(f"[dim]watching {escape(str(source))}; save it to see the change, Ctrl-C to end[/]")
         changed.set()  # it may have been saved since it was built

@@ -69,7 +69,7 @@ class Node:
         stack.callback(self.sync.stop)
         self.sync.start()
         assert self.sync.flush(10)
-        modules = stack.enter_context(Watcher(lambda _path: self.manager.loop.resync_soon()))
+        modules = stack.enter_context(Watcher(lambda _path, _files: self.manager.loop.resync_soon()))
         stack.callback(self.manager.stop)
         self.manager.start(modules)
         self._stack = stack

@@ -158,7 +158,7 @@ def test_a_config_file_in_a_config_map_mount(start: NodeMaker, tmp_path: Path) -
 def test_reading_a_file_is_no_reason_to_look_again(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(document("a"))
     pokes: list[str] = []
-    with Watcher(pokes.append) as watcher:
+    with Watcher(lambda path, _: pokes.append(path)) as watcher:
         watcher.watch(tmp_path)
         for _ in range(20):
             (tmp_path / "a.yaml").read_text()
@@ -172,7 +172,7 @@ def test_an_unwatched_path_pokes_no_more(tmp_path: Path) -> None:
     pokes: list[str] = []
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    with Watcher(pokes.append) as watcher:
+    with Watcher(lambda path, _: pokes.append(path)) as watcher:
         watcher.watch(tmp_path / "one")
         watcher.watch(tmp_path / "two")
         watcher.unwatch(tmp_path / "one")
@@ -187,7 +187,7 @@ def test_without_inotify_directories_are_polled_and_it_says_so(tmp_path: Path) -
         raise OSError(errno.EMFILE, "inotify instance limit reached")
 
     poked = threading.Event()
-    with Watcher(lambda _: poked.set(), native=exhausted) as watcher:
+    with Watcher(lambda *_: poked.set(), native=exhausted) as watcher:
         assert watcher.polling == "inotify instance limit reached; directories are looked at every 1s instead"
         watcher.watch(tmp_path)
         (tmp_path / "a").touch()
@@ -210,7 +210,7 @@ def test_a_watched_file_pokes_and_its_neighbours_do_not(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     module = tmp_path / "deep" / "a.wasm"
     module.touch()
-    with Watcher(pokes.append) as watcher:
+    with Watcher(lambda path, _: pokes.append(path)) as watcher:
         watcher.watch(module)
         (tmp_path / "deep" / "b.wasm").touch()
         (tmp_path / "deep" / "er" / "a.wasm").touch()
@@ -227,7 +227,7 @@ def test_a_directory_swapped_for_another_is_the_one_that_is_watched(tmp_path: Pa
     pokes: list[str] = []
     folder = tmp_path / "specs"
     folder.mkdir()
-    with Watcher(pokes.append) as watcher:
+    with Watcher(lambda path, _: pokes.append(path)) as watcher:
         watcher.watch(folder)
         for _ in range(5):
             folder.rename(tmp_path / "old")
@@ -244,7 +244,7 @@ def test_a_directory_swapped_for_another_is_the_one_that_is_watched(tmp_path: Pa
 
 def test_a_thousand_files_can_be_watched(tmp_path: Path) -> None:
     pokes: list[str] = []
-    with Watcher(pokes.append) as watcher:
+    with Watcher(lambda path, _: pokes.append(path)) as watcher:
         for number in range(1000):
             watcher.watch(tmp_path / f"{number}.wasm")
         (tmp_path / "517.wasm").touch()
@@ -253,7 +253,7 @@ def test_a_thousand_files_can_be_watched(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_cannot_be_watched_is_no_failure(tmp_path: Path) -> None:
-    with Watcher(lambda _: None) as watcher:
+    with Watcher(lambda *_: None) as watcher:
         watcher.watch(tmp_path / ("n" * 300))
         watcher.watch(tmp_path / "a" / "b")
         watcher.watch("\udcff")

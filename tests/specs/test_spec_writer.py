@@ -220,6 +220,9 @@ def test_a_sync_that_does_not_answer_is_said(node: Node, folder: Path) -> None:
         def flush(self, timeout: float) -> bool:
             return False
 
+        def look(self, source: str, file: str, timeout: float) -> bool:
+            return False
+
     writer = DesiredWriter(node.store, Silent(), [DirectorySource(folder)])
-    with pytest.raises(SpecConflict, match="could not be listed in time"):
+    with pytest.raises(SpecConflict, match="could not be looked at in time"):
         writer.create(plugin("a"))
