@@ -9,7 +9,7 @@ from typing import Any, Final
 import falcon
 
 from api.kube.protobuf import openapi_frame
-from api.kube.requests import wanted_form
+from api.kube.requests import APPLY_PATCH, DATA_PATCHES, JSON_PATCH, wanted_form
 from api.kube.resources import PLUGINS, RESOURCES, Resource
 from api.kube.schemas import (
     PLUGIN,
@@ -27,11 +27,6 @@ Document = dict[str, Any]
 
 _PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _JSON: Final = "application/json"
-_PATCHES: Final = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/apply-patch+yaml",
-)
 _VERBS: Final = {"list": "get", "create": "post", "deletecollection": "delete"}
 _VERBS_ONE: Final = {"get": "get", "update": "put", "patch": "patch", "delete": "delete"}
 _REFUSALS: Final = {
@@ -162,7 +157,7 @@ def _paths(resource: Resource) -> dict[str, Any]:
             kind = gvk(part.group, part.version, part.kind)
             schema = SCALE if part.kind == "Scale" else _name(resource)
             verbs = {verb: _VERBS_ONE[verb] for verb in part.verbs}
-            patches = _PATCHES[2:] if part.name == "status" else _PATCHES[:2]
+            patches = (APPLY_PATCH,) if part.name == "status" else DATA_PATCHES
             operations = {
                 method: _operation(verb, below, kind, schema, patches=patches) for verb, method in verbs.items()
             }
@@ -173,7 +168,7 @@ def _paths(resource: Resource) -> dict[str, Any]:
 def _operations(resource: Resource, methods: Mapping[str, str], path: str, inside: Sequence[Any]) -> dict[str, Any]:
     kind = gvk(resource.group, resource.version, resource.kind)
     return {
-        method: _operation(verb, path, kind, _name(resource), patches=_PATCHES)
+        method: _operation(verb, path, kind, _name(resource), patches=(*DATA_PATCHES, APPLY_PATCH))
         for verb, method in methods.items()
         if verb in resource.verbs
     }
@@ -199,7 +194,7 @@ def _operation(verb: str, path: str, kind: Mapping[str, str], schema: str, *, pa
     if verb == "patch":
         free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         listed = {"type": "array", "items": {"type": "object"}}
-        content = {kind: {"schema": listed if kind == _PATCHES[0] else free} for kind in patches}
+        content = {kind: {"schema": listed if kind == JSON_PATCH else free} for kind in patches}
         operation["requestBody"] = {"content": content, "required": True}
     elif verb in ("create", "update"):
         operation["requestBody"] = {"content": {_JSON: {"schema": reference}}, "required": True}

@@ -8,12 +8,13 @@ import falcon
 
 from api.kube.errors import KubeError, bad_request, forbidden, invalid, not_found, success
 from api.kube.nodes import NodeStatuses
-from api.kube.patches import PatchInvalid, json_patch, merge_patch
+from api.kube.patches import PatchInvalid, json_patch, merge_patch, strategic_patch
 from api.kube.reads import Kind, Reader, send
 from api.kube.requests import (
     APPLY_PATCH,
-    JSON_PATCH,
+    DATA_PATCHES,
     MERGE_PATCH,
+    STRATEGIC_PATCH,
     Body,
     WriteOptions,
     check_match,
@@ -102,7 +103,7 @@ class Plugin:
         _answer(self._kind, written, req, resp)
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, name: str, namespace: str = "") -> None:
-        """Change by a JSON patch, a merge patch, or server-side apply."""
+        """Change by a JSON patch, a merge patch, a strategic merge patch, or server-side apply."""
         _check_namespace(self._reader, namespace)
         kind, options = patch_type(req), write_options(req)
         body = read_body(req)
@@ -182,11 +183,11 @@ class Scale:
         self._change(req, resp, name, options, lambda scale: body.data)
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, name: str, namespace: str = "") -> None:
-        """Change by a JSON patch or a merge patch."""
+        """Change by any patch but server-side apply."""
         _check_namespace(self._reader, namespace)
         kind, options = patch_type(req), write_options(req)
         if kind == APPLY_PATCH:
-            raise unsupported_type((JSON_PATCH, MERGE_PATCH))
+            raise unsupported_type(DATA_PATCHES)
         self._change(req, resp, name, options, _patched(req, name, kind, read_body(req), check=False))
 
     def _change(
@@ -223,7 +224,7 @@ def _patched(req: falcon.Request, name: str, kind: str, body: Body, *, check: bo
         if kind == MERGE_PATCH:
             return merge_patch(live, body.data)
         try:
-            return json_patch(live, body.data)
+            return (strategic_patch if kind == STRATEGIC_PATCH else json_patch)(live, body.data)
         except PatchInvalid as ex:
             if ex.malformed:
                 raise bad_request(str(ex)) from ex

@@ -18,7 +18,10 @@ from specs.text import parse
 
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
+DATA_PATCHES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
+"""The patches that say how data changes, whoever owns it."""
 _YAML: Final = ("application/yaml", APPLY_PATCH)
 MAX_LIMIT: Final = 2**31 - 1
 MAX_VERSION: Final = 2**63 - 1
@@ -177,7 +180,7 @@ def read_body(req: falcon.Request) -> Body:
         raise bad_request(f"the body is not text in UTF-8: {ex.reason}") from ex
     if kind in _YAML:
         return _from_yaml(text)
-    if kind in ("application/json", JSON_PATCH, MERGE_PATCH):
+    if kind in ("application/json", *DATA_PATCHES):
         return _from_json(text)
     raise unsupported_type(("application/json", "application/yaml"))
 
@@ -185,8 +188,8 @@ def read_body(req: falcon.Request) -> Body:
 def patch_type(req: falcon.Request) -> str:
     """The kind of patch. Raises KubeError 415."""
     kind = (req.content_type or "").split(";")[0].strip().lower()
-    if kind not in (JSON_PATCH, MERGE_PATCH, APPLY_PATCH):
-        raise unsupported_type((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
+    if kind not in (*DATA_PATCHES, APPLY_PATCH):
+        raise unsupported_type((*DATA_PATCHES, APPLY_PATCH))
     return kind
 
 

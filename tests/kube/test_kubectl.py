@@ -67,6 +67,12 @@ def test_apply_and_look(kubectl: Kubectl, node: RunningDaemon) -> None:
     assert wide.split("\n")[0].split()[6:] == ["MODULE", "OWNER", "RESTARTS", "P99"]
     assert rows(wide)[0][6:9] == ["hello.wat", "a.yaml:1", "0"]
     assert f"{NAME}/a" in kubectl.says("get", "all", "-o", "name")
+    (shown,) = yaml.safe_load_all(kubectl.says("get", "wp", "a", "-o", "yaml"))
+    assert (shown["apiVersion"], shown["kind"]) == ("wasm-reconciler.dev/v1alpha1", "WasmPlugin")
+    assert (shown["metadata"]["name"], shown["metadata"]["labels"]) == ("a", {"team": "x"})
+    assert shown["spec"] == {"module": {"path": "hello.wat"}, "instances": 2, "limits": {"memory": "1Mi"}}
+    assert shown["status"]["instances"]["ready"] == 2
+    assert "managedFields" not in shown["metadata"]
     assert kubectl.says("get", "wp", "a", "-o", "jsonpath={.spec.instances}/{.status.instances.ready}") == "2/2"
     assert kubectl.says("get", "wp", "a", "-o", "custom-columns=M:.spec.module.path").split() == ["M", "hello.wat"]
     assert kubectl.says("get", "wp", "-l", "team=x", "-o", "name") == f"{NAME}/a\n"
@@ -74,10 +80,10 @@ def test_apply_and_look(kubectl: Kubectl, node: RunningDaemon) -> None:
     assert kubectl.says("get", "wp", "--field-selector", "status.instances.ready=2", "-o", "name") == f"{NAME}/a\n"
 
     changed = text.replace("instances: 2", "instances: 1")
-    shown = kubectl("diff", "-f", "-", stdin=changed)
-    assert shown.code == 1, shown
-    assert "-  instances: 2" in shown.out
-    assert "+  instances: 1" in shown.out
+    differs = kubectl("diff", "-f", "-", stdin=changed)
+    assert differs.code == 1, differs
+    assert "-  instances: 2" in differs.out
+    assert "+  instances: 1" in differs.out
     dry = kubectl.says("apply", "--dry-run=server", "-f", "-", stdin=changed)
     assert dry == f"{NAME}/a configured (server dry run)\n"
     assert "instances: 2" in file.read_text()
@@ -187,10 +193,13 @@ def test_change_in_place(kubectl: Kubectl, node: RunningDaemon, tmp_path: Path) 
     kubectl.says("patch", "wp", "p", "--type=json", "-p", '[{"op": "replace", "path": "/spec/instances", "value": 3}]')
     found = node.json(f"{ALL}/p")["spec"]
     assert (found["instances"], found["limits"]["queue"]) == (3, 5)
-    # As for any custom resource, a strategic merge patch is not supported.
-    assert "application/strategic-merge-patch+json is not supported" in kubectl.refused(
-        "patch", "wp", "p", "--type=strategic", "-p", '{"spec": {"instances": 1}}'
-    )
+    # Strategic is the type that kubectl takes when none is given.
+    kubectl.says("patch", "wp", "p", "-p", '{"spec": {"instances": 1, "limits": {"$patch": "replace", "fuel": 9}}}')
+    found = node.json(f"{ALL}/p")["spec"]
+    assert (found["instances"], found["limits"]) == (1, {"fuel": 9})
+    kubectl.says("patch", "wp", "p", "--type=strategic", "--subresource=scale", "-p", '{"spec": {"replicas": 3}}')
+    ordered = '{"spec": {"$setElementOrder/env": [{"name": "A"}]}}'
+    assert "lists are replaced as a whole here" in kubectl.refused("patch", "wp", "p", "-p", ordered)
     kubectl.says("label", "wp", "p", "team=x")
     assert "already has a value" in kubectl.refused("label", "wp", "p", "team=y")
     kubectl.says("label", "wp", "p", "team=y", "--overwrite")

@@ -7,7 +7,7 @@ import pytest
 
 from api.kube.errors import from_spec
 from api.kube.numbers import HEADROOM, Numbers, first_number
-from api.kube.patches import PatchInvalid, json_patch, merge_patch
+from api.kube.patches import PatchInvalid, json_patch, merge_patch, strategic_patch
 from api.kube.protobuf import NotProtobuf, openapi_frame, read_review
 from api.kube.resources import PLUGINS
 from api.kube.selectors import Selection, SelectorInvalid, parse_fields, parse_labels
@@ -179,3 +179,42 @@ def test_what_files_refuse_names_the_file(error: SpecError, code: int, reason: s
     answer = from_spec(PLUGINS, "n", error).answer()
     assert (answer["code"], answer["reason"], answer["kind"]) == (code, reason, "Status")
     assert words in answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("patch", "result"),
+    [
+        ({"a": 2, "m": {"y": None, "z": 3}}, {"a": 2, "m": {"x": 1, "z": 3}, "l": [1, 2, 2]}),
+        ({"l": [3], "m": None}, {"a": 1, "l": [3]}),
+        ({"m": {"$patch": "replace", "z": 3}}, {"a": 1, "m": {"z": 3}, "l": [1, 2, 2]}),
+        ({"m": {"$patch": "delete"}}, {"a": 1, "m": {}, "l": [1, 2, 2]}),
+        ({"$patch": "replace", "b": {"c": None}}, {"b": {}}),
+        ({"$retainKeys": ["a", "b"], "b": 1}, {"a": 1, "b": 1}),
+        ({"$deleteFromPrimitiveList/l": [2]}, {"a": 1, "m": {"x": 1, "y": 2}, "l": [1]}),
+        (
+            {"n": {"$patch": "replace", "o": 1}, "a": {"b": 1}},
+            {"a": {"b": 1}, "m": {"x": 1, "y": 2}, "l": [1, 2, 2], "n": {"o": 1}},
+        ),
+    ],
+)
+def test_strategic_merge_patches(patch: dict[str, Any], result: Any) -> None:
+    target = {"a": 1, "m": {"x": 1, "y": 2}, "l": [1, 2, 2]}
+    assert strategic_patch(target, patch) == result
+    assert target == {"a": 1, "m": {"x": 1, "y": 2}, "l": [1, 2, 2]}
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        ([], "is an object"),
+        ({"m": {"$patch": "merge"}}, "expected replace or delete"),
+        ({"$setElementOrder/l": [1]}, "replaced as a whole"),
+        ({"l": [{"$patch": "delete", "name": "x"}]}, "no merge key"),
+        ({"$retainKeys": ["a"], "b": 1}, "does not name b"),
+        ({"$retainKeys": "a"}, "expected a list of keys"),
+        ({"$deleteFromPrimitiveList/m": [1]}, "list of plain values"),
+    ],
+)
+def test_strategic_merge_patches_that_mean_nothing_here(patch: Any, why: str) -> None:
+    with pytest.raises(PatchInvalid, match=why):
+        strategic_patch({"a": 1, "m": {"x": 1}, "l": [1, 2]}, patch)

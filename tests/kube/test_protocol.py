@@ -15,6 +15,7 @@ from tests.kube.manifests import ALL, BASE, manifest, plugin
 
 JSON = {"Content-Type": "application/json"}
 MERGE = {"Content-Type": "application/merge-patch+json"}
+STRATEGIC = {"Content-Type": "application/strategic-merge-patch+json"}
 APPLY = {"Content-Type": "application/apply-patch+yaml"}
 INITIAL = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
 
@@ -249,7 +250,8 @@ def test_what_is_wrong_is_said_field_by_field(api: Api) -> None:
         (400, "PATCH", f"{ALL}/a", [1], MERGE),
         (400, "PATCH", f"{ALL}/a", {}, {"Content-Type": "application/json-patch+json"}),
         (422, "PATCH", f"{ALL}/a", [{"op": "remove", "path": "/x"}], {"Content-Type": "application/json-patch+json"}),
-        (415, "PATCH", f"{ALL}/a", {}, {"Content-Type": "application/strategic-merge-patch+json"}),
+        (415, "PATCH", f"{ALL}/a", {}, {"Content-Type": "application/x-patch"}),
+        (400, "PATCH", f"{ALL}/a", {"spec": {"$patch": "merge"}}, STRATEGIC),
         (400, "PATCH", f"{ALL}/a", plugin("a"), APPLY),
         (400, "PATCH", f"{ALL}/a?fieldManager=m", b"a: [", APPLY),
         (400, "PATCH", f"{ALL}/a?fieldManager=m", b"a: 1\n---\nb: 2\n", APPLY),

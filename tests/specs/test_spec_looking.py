@@ -61,7 +61,7 @@ def shown(store: DesiredStore) -> object:
     return plugins, files, store.troubles()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(STEPS)
 def test_a_look_at_what_changed_finds_what_a_listing_finds(steps: list[Step]) -> None:
     clock = Clock()
