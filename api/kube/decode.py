@@ -14,6 +14,7 @@ from api.kube.resources import PLUGINS
 from specs.document import without_server_fields
 from specs.explain import dotted, explain
 from specs.model import API_VERSION, KIND, WasmPlugin
+from specs.nodes import unwritable
 
 _IGNORED_METADATA: Final = ("deletionTimestamp", "deletionGracePeriodSeconds", "generateName")
 _REFUSED_METADATA: Final = ("finalizers", "ownerReferences")
@@ -70,6 +71,9 @@ def decode(
     """The plugin that an object describes. Raises KubeError 400 (unknown fields under Strict), 422."""
     cleaned = _cleaned(data, keep_namespace)
     name = str(cleaned["metadata"].get("name"))
+    trouble = unwritable(cleaned)  # a patch may have put together what is too much as a whole
+    if trouble:
+        raise invalid(PLUGINS, name, [("spec", trouble)])
     unknown = [f'duplicate field "{key}"' for key in duplicates]
     try:
         plugin = WasmPlugin.model_validate(cleaned)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import falcon
 
 from api.kube.protobuf import openapi_frame
-from api.kube.requests import APPLY_PATCH, DATA_PATCHES, JSON_PATCH, wanted_form
+from api.kube.requests import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, wanted_form
 from api.kube.resources import PLUGINS, RESOURCES, Resource
 from api.kube.schemas import (
     PLUGIN,
@@ -27,6 +27,10 @@ Document = dict[str, Any]
 
 _PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _JSON: Final = "application/json"
+_PATCHES: Final = (JSON_PATCH, MERGE_PATCH)
+"""As for custom resources. A strategic merge patch is taken as well, but not named: with it in the document some versions
+of `kubectl apply` would send one and others a merge patch, although here the two mean the same."""
+
 _VERBS: Final = {"list": "get", "create": "post", "deletecollection": "delete"}
 _VERBS_ONE: Final = {"get": "get", "update": "put", "patch": "patch", "delete": "delete"}
 _REFUSALS: Final = {
@@ -157,7 +161,7 @@ def _paths(resource: Resource) -> dict[str, Any]:
             kind = gvk(part.group, part.version, part.kind)
             schema = SCALE if part.kind == "Scale" else _name(resource)
             verbs = {verb: _VERBS_ONE[verb] for verb in part.verbs}
-            patches = (APPLY_PATCH,) if part.name == "status" else DATA_PATCHES
+            patches = (APPLY_PATCH,) if part.name == "status" else _PATCHES
             operations = {
                 method: _operation(verb, below, kind, schema, patches=patches) for verb, method in verbs.items()
             }
@@ -168,7 +172,7 @@ def _paths(resource: Resource) -> dict[str, Any]:
 def _operations(resource: Resource, methods: Mapping[str, str], path: str, inside: Sequence[Any]) -> dict[str, Any]:
     kind = gvk(resource.group, resource.version, resource.kind)
     return {
-        method: _operation(verb, path, kind, _name(resource), patches=(*DATA_PATCHES, APPLY_PATCH))
+        method: _operation(verb, path, kind, _name(resource), patches=(*_PATCHES, APPLY_PATCH))
         for verb, method in methods.items()
         if verb in resource.verbs
     }

@@ -14,6 +14,7 @@ import falcon
 
 from api.kube.errors import KubeError, bad_request
 from api.kube.selectors import Selection, SelectorInvalid, parse_fields, parse_labels
+from specs.nodes import unwritable
 from specs.text import parse
 
 JSON_PATCH: Final = "application/json-patch+json"
@@ -213,9 +214,13 @@ def _from_json(text: str) -> Body:
         raise ValueError(f"{name} is not a number in JSON")
 
     try:
-        return Body(json.loads(text, object_pairs_hook=pairs, parse_constant=constant), tuple(duplicates))
+        data = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
     except (ValueError, RecursionError) as ex:
         raise bad_request(f"the body is not JSON: {ex}") from ex
+    trouble = unwritable(data)
+    if trouble:
+        raise bad_request(f"the body cannot be taken: {trouble}")
+    return Body(data, tuple(duplicates))
 
 
 def _from_yaml(text: str) -> Body:

@@ -87,7 +87,9 @@ def test_apply_and_look(kubectl: Kubectl, node: RunningDaemon) -> None:
     dry = kubectl.says("apply", "--dry-run=server", "-f", "-", stdin=changed)
     assert dry == f"{NAME}/a configured (server dry run)\n"
     assert "instances: 2" in file.read_text()
-    kubectl.says("apply", "-f", "-", stdin=changed)
+    applied = kubectl("apply", "-v=8", "-f", "-", stdin=changed)
+    assert applied.code == 0, applied
+    assert "application/merge-patch+json" in applied.err, "what the OpenAPI document names"
     assert kubectl("diff", "-f", "-", stdin=changed).code == 0
     kubectl.says("wait", "--for=jsonpath={.status.instances.ready}=1", "wp/a", "--timeout=20s")
 

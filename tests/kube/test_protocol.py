@@ -229,6 +229,8 @@ def test_what_is_wrong_is_said_field_by_field(api: Api) -> None:
     assert (status, answer["reason"]) == (422, "Invalid")
     assert {cause["field"] for cause in answer["details"]["causes"]} == {"spec.instances", "spec.engine"}
     api.create("a", instances=0)
+    deep = json.loads('{"a":' * 40 + "1" + "}" * 40)
+    twice_as_deep = [{"op": "add", "path": "/spec/config" + "/a" * times, "value": deep} for times in (0, 40)]
     refused: list[tuple[int, str, str, Any, dict[str, str]]] = [
         (409, "POST", ALL, plugin("a"), JSON),
         (400, "POST", ALL, {**plugin("b"), "apiVersion": "v1"}, JSON),
@@ -252,6 +254,9 @@ def test_what_is_wrong_is_said_field_by_field(api: Api) -> None:
         (422, "PATCH", f"{ALL}/a", [{"op": "remove", "path": "/x"}], {"Content-Type": "application/json-patch+json"}),
         (415, "PATCH", f"{ALL}/a", {}, {"Content-Type": "application/x-patch"}),
         (400, "PATCH", f"{ALL}/a", {"spec": {"$patch": "merge"}}, STRATEGIC),
+        (400, "PATCH", f"{ALL}/a", b'{"a":' * 500 + b"1" + b"}" * 500, MERGE),
+        (400, "PUT", f"{ALL}/a", b'{"a":' * 500 + b"1" + b"}" * 500, JSON),
+        (422, "PATCH", f"{ALL}/a", twice_as_deep, {"Content-Type": "application/json-patch+json"}),
         (400, "PATCH", f"{ALL}/a", plugin("a"), APPLY),
         (400, "PATCH", f"{ALL}/a?fieldManager=m", b"a: [", APPLY),
         (400, "PATCH", f"{ALL}/a?fieldManager=m", b"a: 1\n---\nb: 2\n", APPLY),
