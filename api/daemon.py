@@ -207,6 +207,7 @@ class Daemon:
             writer=writer,
             status=manager.board,
             events=manager.events,
+            latency=self._meters.requests.latency,
             state=self._settings.state,
             namespace=self._settings.namespace,
             watches=STREAMS,

@@ -36,12 +36,13 @@ def yaml_text(value: Any, indent: str = "", *, eol: str = "\n") -> str:
     if isinstance(value, dict) and value:
         return "".join(f"{indent}{_yaml_word(key)}:{_below(below, indent, eol)}" for key, below in value.items())
     if isinstance(value, list) and value:
-        return "".join(f"{indent}-{_below(below, indent, eol)}" for below in value)
+        inner = f"{indent}  "
+        return "".join(f"{indent}- {yaml_text(below, inner, eol=eol)[len(inner) :]}" for below in value)
     return f"{indent}{_yaml_word(value)}{eol}"
 
 
 def _below(value: Any, indent: str, eol: str) -> str:
-    """What follows a colon or a dash."""
+    """What follows a colon."""
     if isinstance(value, (dict, list)) and value:
         return eol + yaml_text(value, f"{indent}  ", eol=eol)
     return f" {_yaml_word(value)}{eol}"
@@ -104,6 +105,9 @@ class Splicer:
         start, end = node.start, self.tail(node)
         if key is not None and not node.flow and not node.alias and (node.entries or node.items):
             start = self.text.index(":", key.end) + 1  # where a block begins is no place for a value in a line
+            if isinstance(new, (dict, list)) and new:
+                self.put(start, end, self._block(new, self._indent(key) + "  ", eol_first=True))
+                return
         text = self._value(new, self._column(start) - 1)
         bare = start == end and start > 0 and not self.text[start - 1].isspace()
         self.put(start, end, f" {text}" if bare else text)
@@ -128,7 +132,7 @@ class Splicer:
             self.put(at, at, gap + self._value(value, column if newline else None))
         else:
             dash = self.text.rfind("-", 0, first.start)
-            self._after_line(at, f"{' ' * (self._column(dash) - 1)}- {json_text(value)}")
+            self._after_line(at, self._block([value], " " * (self._column(dash) - 1)))
 
     def _insert(self, node: Node, entries: list[tuple[Node, Node]], added: dict[str, Any]) -> None:
         first, last = entries[0][0], entries[-1][1]
@@ -142,9 +146,7 @@ class Splicer:
             ]
             self.put(at, at, gap + gap.join(pairs))
         else:
-            indent = " " * (self._column(first.start) - 1)
-            lines = [f"{indent}{self._value(name, None)}: {self._value(value, None)}" for name, value in added.items()]
-            self._after_line(at, self.eol().join(lines))
+            self._after_line(at, self._block(added, self._indent(first)))
 
     def cut_entry(self, node: Node, index: int) -> None:
         """Remove an entry of a mapping."""
@@ -208,6 +210,14 @@ class Splicer:
             text = json_text(value, indent=2)
             return text.replace("\n", self.eol() + " " * column)
         return json_text(value) if self.is_json else _yaml_word(value)
+
+    def _block(self, value: Any, indent: str, *, eol_first: bool = False) -> str:
+        """A value as lines of block style, without the last line's end."""
+        eol = self.eol()
+        return (eol if eol_first else "") + yaml_text(value, indent, eol=eol).removesuffix(eol)
+
+    def _indent(self, node: Node) -> str:
+        return " " * (self._column(node.start) - 1)
 
     def _column(self, offset: int) -> int:
         return offset - self.text.rfind("\n", 0, offset)

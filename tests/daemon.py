@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -118,6 +120,15 @@ class RunningDaemon:
         finally:
             connection.close()
 
+    def serve(self, route: str) -> bytes:
+        """What one request to the data plane is answered."""
+        connection = http.client.HTTPConnection(self.listen, timeout=30)
+        try:
+            connection.request("GET", "/", headers={"id": route})
+            return connection.getresponse().read()
+        finally:
+            connection.close()
+
     def json(self, path: str) -> Any:
         return json.loads(self.ask("GET", path)[2])
 
@@ -139,6 +150,18 @@ class RunningDaemon:
         with self._news:
             self._closed = True
             self._news.notify_all()
+
+
+@contextmanager
+def running(place: Path, *flags: str) -> Iterator[RunningDaemon]:
+    """A daemon that runs, with a module `hello.wat`."""
+    daemon = RunningDaemon(place, *flags)
+    daemon.module("hello.wat")
+    daemon.start()
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
 
 
 def until(condition: Any, what: str = "it", timeout: float = 20.0) -> Any:

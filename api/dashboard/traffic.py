@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from api.metrics.histogram import quantile
 from api.metrics.requests import Counts, Key
 
 EVERY: Final = 2.0
@@ -89,18 +90,3 @@ class Traffic:
             for name in {plugin, ALL}:
                 sums.setdefault(name, _Sum()).add(counts)
         return sums
-
-
-def quantile(bounds: Sequence[float], buckets: Mapping[int, int], share: float) -> float:
-    """About below which time that share of the observations lies, in milliseconds: straight lines inside a bucket."""
-    total = sum(buckets.values())
-    wanted, seen = share * total, 0
-    for place in sorted(buckets):
-        number = buckets[place]
-        if number > 0 and seen + number >= wanted:
-            if place >= len(bounds):
-                break
-            low = bounds[place - 1] if place else 0.0
-            return float(f"{(low + (bounds[place] - low) * (wanted - seen) / number) * 1000:.3g}")
-        seen += max(0, number)
-    return bounds[-1] * 1000 if total and bounds else 0.0

@@ -32,11 +32,18 @@ class Authorizer(Protocol):
     def decide(self, req: falcon.Request, verb: str, resource: Resource, subresource: str) -> Decision:
         """Whether the caller of `req` may do that."""
 
+    def read(self, req: falcon.Request) -> Decision:
+        """Whether the caller of `req` may read what is no resource, such as `/version`."""
+
 
 class AllowServed:
     """An authorizer for a port that asks nobody who they are: all that is served is allowed."""
 
     def decide(self, req: falcon.Request, verb: str, resource: Resource, subresource: str) -> Decision:
+        """Yes."""
+        return Decision(True, "this port asks for no credentials")
+
+    def read(self, req: falcon.Request) -> Decision:
         """Yes."""
         return Decision(True, "this port asks for no credentials")
 
@@ -56,7 +63,7 @@ class AccessReview:
         if isinstance(about, Mapping):
             decision = self._resource(req, about)
         elif isinstance(path, Mapping):
-            decision = _path(path)
+            decision = self._path(req, path)
         else:
             raise bad_request("spec: expected resourceAttributes or nonResourceAttributes")
         status: dict[str, Any] = {"allowed": decision.allowed, "reason": decision.reason}
@@ -80,6 +87,13 @@ class AccessReview:
             if not decision.allowed:
                 return decision
         return decision
+
+    def _path(self, req: falcon.Request, about: Mapping[str, Any]) -> Decision:
+        path, verb = str(about.get("path", "")), about.get("verb")
+        known = any(path == one or (one.endswith("*") and path.startswith(one[:-1])) for one in PATHS)
+        if known and verb == "get":
+            return self._authorizer.read(req)
+        return Decision(False, f"{verb} is not served on {path}")
 
 
 class RulesReview:
@@ -113,14 +127,6 @@ def _addresses(resource: Resource) -> list[tuple[str, str, tuple[str, ...]]]:
 
 def _verbs(resource: Resource, subresource: str) -> tuple[str, ...]:
     return next((verbs for _, part, verbs in _addresses(resource) if part == subresource), ())
-
-
-def _path(about: Mapping[str, Any]) -> Decision:
-    path, verb = str(about.get("path", "")), about.get("verb")
-    known = any(path == one or (one.endswith("*") and path.startswith(one[:-1])) for one in PATHS)
-    if known and verb == "get":
-        return Decision(True, "this port asks for no credentials")
-    return Decision(False, f"{verb} is not served on {path}")
 
 
 def _review_data(req: falcon.Request) -> Any:

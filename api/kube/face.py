@@ -31,7 +31,7 @@ from api.kube.resources import (
     RULES_REVIEWS,
     Resource,
 )
-from api.kube.table import EVENT_COLUMNS, NAMESPACE_COLUMNS, PLUGIN_COLUMNS
+from api.kube.table import EVENT_COLUMNS, NAMESPACE_COLUMNS, Latency, plugin_columns
 from api.kube.watch import WatchPlaces
 from api.kube.writes import PluginWrites, Writer
 from api.streaming import App
@@ -51,6 +51,7 @@ class KubeParts:
     writer: Writer
     status: Statuses
     events: History
+    latency: Latency
     state: Path
     namespace: str
     watches: int
@@ -70,7 +71,7 @@ class KubeApi:
         plugins = WatchCache(self._feed, numbers)
         core = EventFeed(parts.events, parts.desired, CORE_EVENTS, parts.namespace)
         events = EventFeed(parts.events, parts.desired, EVENTS, parts.namespace)
-        self._plugins = Kind(PLUGINS, plugins, PLUGIN_COLUMNS, PLUGIN_FIELDS)
+        self._plugins = Kind(PLUGINS, plugins, plugin_columns(parts.latency), PLUGIN_FIELDS)
         self._read_only = (
             Kind(CORE_EVENTS, WatchCache(core, numbers), EVENT_COLUMNS, _EVENT_FIELDS),
             Kind(EVENTS, WatchCache(events, numbers), EVENT_COLUMNS, _EVENT_FIELDS),

@@ -28,8 +28,8 @@ Document = dict[str, Any]
 _PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _JSON: Final = "application/json"
 _PATCHES: Final = (JSON_PATCH, MERGE_PATCH)
-"""As for custom resources. A strategic merge patch is taken as well, but not named: with it in the document some versions
-of `kubectl apply` would send one and others a merge patch, although here the two mean the same."""
+"""As for custom resources. A strategic merge patch is taken as well, but not named: with it in the document some
+versions of `kubectl apply` would send one and others a merge patch, although here the two mean the same."""
 
 _VERBS: Final = {"list": "get", "create": "post", "deletecollection": "delete"}
 _VERBS_ONE: Final = {"get": "get", "update": "put", "patch": "patch", "delete": "delete"}

@@ -85,16 +85,11 @@ def _any_of(found: Schema, definitions: Mapping[str, Any]) -> Schema:
 
 def _metadata_properties() -> Schema:
     return {
-        "generateName": {"type": "string", "description": "A prefix, where the server shall choose the name."},
-        "uid": {"type": "string", "description": "Tells this object from others of that name, before and after."},
-        "resourceVersion": {"type": "string", "description": "Changes with the object; for conflicts and watches."},
-        "generation": _INTEGER | {"description": "Rises when the spec changes."},
-        "creationTimestamp": {
-            "type": "string",
-            "format": "date-time",
-            "nullable": True,
-            "description": "When it was first desired.",
-        },
+        "generateName": _text("A prefix, where the server shall choose the name."),
+        "uid": _text("Tells this object from others of that name, before and after."),
+        "resourceVersion": _text("Changes with the object; for conflicts and watches."),
+        "generation": _count("Rises when the spec changes."),
+        "creationTimestamp": _text("When it was first desired.") | {"format": "date-time", "nullable": True},
         "managedFields": {
             "type": "array",
             "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
@@ -105,6 +100,12 @@ def _metadata_properties() -> Schema:
 
 def _object(description: str, **properties: Any) -> Schema:
     return {"type": "object", "description": description, "properties": properties}
+
+
+def _kind(description: str, kind: Mapping[str, str], **properties: Any) -> Schema:
+    """An object that says what it is."""
+    says = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+    return _object(description, **says, **properties) | {"x-kubernetes-group-version-kind": [dict(kind)]}
 
 
 def _text(description: str) -> Schema:
@@ -175,23 +176,15 @@ def status_schema() -> Schema:
 
 def list_schema(kind: str, item: str, group: str, version: str) -> Schema:
     """A list of objects."""
-    return {
-        "type": "object",
-        "description": f"A list of {kind}.",
-        "required": ["items"],
-        "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": _object(
-                "About the list.",
-                resourceVersion=_text("Where a watch goes on."),
-                **{"continue": _text("Where the next page begins; absent on the last.")},
-                remainingItemCount=_count("How many more there are, where nothing is selected."),
-            ),
-            "items": {"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}},
-        },
-        "x-kubernetes-group-version-kind": [gvk(group, version, f"{kind}List")],
-    }
+    metadata = _object(
+        "About the list.",
+        resourceVersion=_text("Where a watch goes on."),
+        **{"continue": _text("Where the next page begins; absent on the last.")},
+        remainingItemCount=_count("How many more there are, where nothing is selected."),
+    )
+    items = {"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}}
+    found = _kind(f"A list of {kind}.", gvk(group, version, f"{kind}List"), metadata=metadata, items=items)
+    return found | {"required": ["items"]}
 
 
 def common_schemas() -> dict[str, Schema]:
@@ -200,27 +193,23 @@ def common_schemas() -> dict[str, Schema]:
     return {
         SIZE: _string_or("integer", "A number of bytes: 64Mi, 512Ki, 1G or a plain number."),
         DURATION: _string_or("number", "A time: 1s, 250ms, 1m30s or a number of seconds."),
-        STATUS: _object(
+        STATUS: _kind(
             "How a request ended.",
-            apiVersion={"type": "string"},
-            kind={"type": "string"},
+            gvk("", "v1", "Status"),
             metadata=metadata,
             status=_text("Success or Failure."),
             message=_text("What went wrong."),
             reason=_text("Why, in one word that clients act on."),
             details={"type": "object", "description": "Further facts."},
-            code=_INTEGER | {"description": "The HTTP status."},
-        )
-        | {"x-kubernetes-group-version-kind": [gvk("", "v1", "Status")]},
-        SCALE: _object(
+            code=_count("The HTTP status."),
+        ),
+        SCALE: _kind(
             "How many instances there shall be.",
-            apiVersion={"type": "string"},
-            kind={"type": "string"},
+            gvk("autoscaling", "v1", "Scale"),
             metadata=metadata,
             spec=_object("What is wanted.", replicas={"type": "integer", "format": "int32", "minimum": 0}),
             status=_object("What is there.", replicas={"type": "integer", "format": "int32"}),
-        )
-        | {"x-kubernetes-group-version-kind": [gvk("autoscaling", "v1", "Scale")]},
+        ),
     }
 
 
@@ -230,14 +219,5 @@ def _string_or(kind: str, description: str) -> Schema:
 
 def free_schema(kind: str, group: str, version: str) -> Schema:
     """An object whose fields are Kubernetes' own and are not described again here."""
-    return {
-        "type": "object",
-        "description": f"{kind}, as Kubernetes has it.",
-        "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": {"type": "object"},
-        },
-        "x-kubernetes-preserve-unknown-fields": True,
-        "x-kubernetes-group-version-kind": [gvk(group, version, kind)],
-    }
+    found = _kind(f"{kind}, as Kubernetes has it.", gvk(group, version, kind), metadata={"type": "object"})
+    return found | {"x-kubernetes-preserve-unknown-fields": True}

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 Object = Mapping[str, Any]
 Cells = Callable[[Object, float], list[Any]]
+Latency = Callable[[str, float], float | None]
+"""The milliseconds below which a share of a plugin's requests ended; None where there were none."""
 
 TABLE: Final = "meta.k8s.io/v1"
 _SHORT: Final = 12
@@ -102,6 +104,7 @@ def plugin_status(item: Object) -> str:
 
 
 def _plugin_cells(item: Object, now: float) -> list[Any]:
+    """All cells but the last, which is no part of the object."""
     spec, status, metadata = item["spec"], item["status"], item["metadata"]
     instances = status.get("instances", {})
     owner = status.get("owner", {})
@@ -117,24 +120,34 @@ def _plugin_cells(item: Object, now: float) -> list[Any]:
         module.get("path") or module.get("url") or module.get("image"),
         f"{owner['file']}:{owner['line']}" if owner else "",
         instances.get("restarts", 0),
-        status.get("latency", {}).get("p99", "-"),
     ]
 
 
-PLUGIN_COLUMNS: Final = Columns(
-    (
-        _column("Name", "string", "The plugin's identity."),
-        _column("Route", "string", "What requests name."),
-        _column("Ready", "string", "Instances that are ready, of those desired."),
-        _column("Revision", "string", "The revision that serves."),
-        _column("Status", "string", "Ready, or the reason why it is not."),
-        _column("Age", "string", "How long ago it was first desired."),
-        _column("Module", "string", "Where the module comes from.", wide=True),
-        _column("Owner", "string", "The file and line that it is written in.", wide=True),
-        _column("Restarts", "integer", "Instances that were replaced after a failure.", wide=True),
-        _column("P99", "string", "The latency that 99 of 100 requests stay below.", wide=True),
-    ),
-    _plugin_cells,
+def plugin_columns(latency: Latency) -> Columns:
+    """The columns of plugins.
+
+    Latencies are looked up as a row is made: were they in the object, it would change all the time, and be told to
+    every watcher.
+    """
+
+    def cells(item: Object, now: float) -> list[Any]:
+        found = latency(item["metadata"]["name"], 0.99)
+        return [*_plugin_cells(item, now), "-" if found is None else f"{found:g}ms"]
+
+    return Columns(_PLUGIN_COLUMNS, cells)
+
+
+_PLUGIN_COLUMNS: Final = (
+    _column("Name", "string", "The plugin's identity."),
+    _column("Route", "string", "What requests name."),
+    _column("Ready", "string", "Instances that are ready, of those desired."),
+    _column("Revision", "string", "The revision that serves."),
+    _column("Status", "string", "Ready, or the reason why it is not."),
+    _column("Age", "string", "How long ago it was first desired."),
+    _column("Module", "string", "Where the module comes from.", wide=True),
+    _column("Owner", "string", "The file and line that it is written in.", wide=True),
+    _column("Restarts", "integer", "Instances that were replaced after a failure.", wide=True),
+    _column("P99", "string", "The latency that 99 of 100 requests stayed below since the daemon started.", wide=True),
 )
 
 

@@ -1,7 +1,7 @@
 """A histogram that is cheap to add to. Read while it is written: a reader may see one observation half."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -28,3 +28,18 @@ class Histogram:
         """Upper bound and cumulated count, as Prometheus writes them."""
         bounds = [*(repr(bound) for bound in self.bounds), "+Inf"]
         return list(zip(bounds, accumulate(self.counts), strict=True))
+
+
+def quantile(bounds: Sequence[float], buckets: Mapping[int, int], share: float) -> float:
+    """About below which time that share of the observations lies, in milliseconds: straight lines inside a bucket."""
+    total = sum(buckets.values())
+    wanted, seen = share * total, 0
+    for place in sorted(buckets):
+        number = buckets[place]
+        if number > 0 and seen + number >= wanted:
+            if place >= len(bounds):
+                break
+            low = bounds[place - 1] if place else 0.0
+            return float(f"{(low + (bounds[place] - low) * (wanted - seen) / number) * 1000:.3g}")
+        seen += max(0, number)
+    return bounds[-1] * 1000 if total and bounds else 0.0

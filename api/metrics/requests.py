@@ -1,10 +1,11 @@
 """Counts requests while they end, on the event loop: a few dictionary look-ups for each."""
 
 import threading
-from collections.abc import Mapping, Set
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-from api.metrics.histogram import Histogram
+from api.metrics.histogram import Histogram, quantile
 
 Key = tuple[str, str]
 """Route and plugin. The plugin is empty where no instance was found, the route where there is none such."""
@@ -24,6 +25,7 @@ class RequestMeter:
 
     def __init__(self) -> None:
         self._counts: dict[Key, Counts] = {}
+        self._by_plugin: dict[str, tuple[Counts, ...]] = {}
         self._lock = threading.Lock()
 
     def request(self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float) -> None:
@@ -42,6 +44,15 @@ class RequestMeter:
         with self._lock:
             return dict(self._counts)
 
+    def latency(self, plugin: str, share: float) -> float | None:
+        """The milliseconds below which that share of a plugin's requests ended, of all since it was first counted."""
+        buckets: Counter[int] = Counter()
+        bounds: Sequence[float] = ()
+        for counts in self._by_plugin.get(plugin, ()):
+            bounds = counts.seconds.bounds
+            buckets.update({place: number for place, number in enumerate(counts.seconds.counts) if number})
+        return quantile(bounds, buckets, share) if buckets else None
+
     def keep(self, plugins: Set[str], routes: Set[str]) -> None:
         """Forget the plugins and the routes that are not among these, so that series end with what they are about.
 
@@ -56,7 +67,11 @@ class RequestMeter:
             known = {*routes, *(route for route, plugin in self._counts if plugin in plugins)}
             for key in [key for key in self._counts if not kept(key)]:
                 del self._counts[key]
+                self._by_plugin.pop(key[1], None)
 
     def _add(self, key: Key) -> Counts:
         with self._lock:
-            return self._counts.setdefault(key, Counts())
+            counts = self._counts[key] = Counts()
+            if key[1]:
+                self._by_plugin[key[1]] = (*self._by_plugin.get(key[1], ()), counts)
+            return counts

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -173,6 +174,16 @@ def test_can_i_says_what_the_guard_does(port: Port, token: str, verb: str, allow
         "POST", REVIEWS_PATH, json.dumps(review).encode(), authorization=bearer(token), content_type="application/json"
     )
     assert answer.json()["status"]["allowed"] is allowed
+
+
+def test_can_i_names_who_asks(port: Port) -> None:
+    review = {"spec": {"nonResourceAttributes": {"path": "/version", "verb": "get"}}}
+    answer = port.ask(
+        "POST", REVIEWS_PATH, json.dumps(review).encode(), authorization=bearer(READER), content_type="application/json"
+    )
+    status = answer.json()["status"]
+    assert status["allowed"]
+    assert re.fullmatch(r"\S+ has the role read", status["reason"])
 
 
 def test_can_i_needs_a_token(port: Port) -> None:

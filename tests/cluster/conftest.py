@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import RunningDaemon
+from tests.daemon import RunningDaemon, running
 
 Follow = Callable[..., RunningDaemon]
 
@@ -12,13 +12,8 @@ Follow = Callable[..., RunningDaemon]
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[RunningDaemon]:
     """The daemon whose objects are followed. It has the module `hello.wat`."""
-    daemon = RunningDaemon(tmp_path / "hub")
-    daemon.module("hello.wat")
-    daemon.start()
-    try:
+    with running(tmp_path / "hub") as daemon:
         yield daemon
-    finally:
-        daemon.stop()
 
 
 @pytest.fixture
@@ -27,10 +22,6 @@ def follow(hub: RunningDaemon, tmp_path: Path) -> Iterator[Follow]:
     with ExitStack() as stack:
 
         def start(name: str, *flags: str) -> RunningDaemon:
-            daemon = RunningDaemon(tmp_path / name, "--kube", hub.url, "--node", name, *flags)
-            daemon.module("hello.wat")
-            daemon.start()
-            stack.callback(daemon.stop)
-            return daemon
+            return stack.enter_context(running(tmp_path / name, "--kube", hub.url, "--node", name, *flags))
 
         yield start

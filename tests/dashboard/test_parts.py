@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from api.dashboard.feed import KEPT, Feed, Watched
-from api.dashboard.traffic import ALL, Traffic, quantile
-from api.metrics.histogram import SECONDS
+from api.dashboard.traffic import ALL, Traffic
+from api.metrics.histogram import SECONDS, quantile
 from api.metrics.requests import RequestMeter
 from reconciler.control.events import EventLog
 from reconciler.control.status import StatusBoard

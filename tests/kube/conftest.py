@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import RunningDaemon, until
+from tests.daemon import RunningDaemon, running, until
 from tests.kube.kubectl import VERSIONS, Kubectl
 from tests.kube.manifests import ALL
 
@@ -11,13 +11,8 @@ from tests.kube.manifests import ALL
 @pytest.fixture(scope="session")
 def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
     """One daemon for all tests of a worker, with a module `hello.wat`; see `node`."""
-    daemon = RunningDaemon(tmp_path_factory.mktemp("node"))
-    daemon.module("hello.wat")
-    daemon.start()
-    try:
+    with running(tmp_path_factory.mktemp("node")) as daemon:
         yield daemon
-    finally:
-        daemon.stop()
 
 
 @pytest.fixture
@@ -32,13 +27,8 @@ def node(shared_node: RunningDaemon) -> RunningDaemon:
 @pytest.fixture
 def own_node(tmp_path: Path) -> Iterator[RunningDaemon]:
     """A daemon of the test's own, to be restarted."""
-    daemon = RunningDaemon(tmp_path / "node")
-    daemon.module("hello.wat")
-    daemon.start()
-    try:
+    with running(tmp_path / "node") as daemon:
         yield daemon
-    finally:
-        daemon.stop()
 
 
 @pytest.fixture(params=VERSIONS, ids=[f"kubectl-{version}" for version in VERSIONS])

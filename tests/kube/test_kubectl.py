@@ -1,6 +1,7 @@
 """The real kubectl, in two versions, against a running daemon: what people do with it, told as stories."""
 
 import json
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -66,6 +67,8 @@ def test_apply_and_look(kubectl: Kubectl, node: RunningDaemon) -> None:
     wide = kubectl.says("get", "wasmplugins", "-o", "wide")
     assert wide.split("\n")[0].split()[6:] == ["MODULE", "OWNER", "RESTARTS", "P99"]
     assert rows(wide)[0][6:9] == ["hello.wat", "a.yaml:1", "0"]
+    assert node.serve("a") == b"hello"
+    until(lambda: re.fullmatch(r"[0-9.]+ms", rows(kubectl.says("get", "wp", "-o", "wide"))[0][9]), "a latency")
     assert f"{NAME}/a" in kubectl.says("get", "all", "-o", "name")
     (shown,) = yaml.safe_load_all(kubectl.says("get", "wp", "a", "-o", "yaml"))
     assert (shown["apiVersion"], shown["kind"]) == ("wasm-reconciler.dev/v1alpha1", "WasmPlugin")
@@ -113,6 +116,7 @@ def test_what_kubectl_wrote_is_a_file_to_read_and_edit(kubectl: Kubectl, node: R
     (written,) = yaml.safe_load_all(file.read_text())
     assert written["metadata"] == {"name": "mine", "labels": {"team": "y"}, "annotations": {"note": "hello there"}}
     assert file.read_text().startswith("# why this is here\n")
+    assert "  labels:\n    team: y\n" in file.read_text()
     file.write_text(manifest("mine", instances=2))
     until(lambda: node.json(f"{ALL}/mine")["spec"]["instances"] == 2)
 

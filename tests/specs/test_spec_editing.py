@@ -138,6 +138,25 @@ def test_instances_in_every_form(text: str, file: str, expected: str | None) -> 
     assert plugins(edited, file)["one"].spec.instances == 7
 
 
+def test_what_is_added_to_a_block_is_a_block() -> None:
+    before = plugins(BLOCK, "a.yaml")["one"]
+
+    def labelled(text: str, **labels: str) -> str:
+        metadata = before.metadata.model_copy(update={"labels": labels})
+        return replace(text, before.model_copy(update={"metadata": metadata}))
+
+    first = labelled(BLOCK, team="x", app="1")
+    head, tail = BLOCK.split("  # the first\n")
+    assert first == f'{head}  # the first\n  labels:\n    team: x\n    app: "1"\n{tail}'
+    second = labelled(first, other="y")
+    assert second == f"{head}  # the first\n  labels:\n    other: y\n{tail}"
+
+
+def test_a_list_in_a_new_file_has_its_dashes_beside_its_values() -> None:
+    made = new_file(plugin("a", env=[{"name": "A", "value": "x"}, {"name": "B", "value": "y"}]))
+    assert "  env:\n    - name: A\n      value: x\n    - name: B\n      value: y\n" in made
+
+
 def test_an_alias_is_not_written_through() -> None:
     text = document("one").replace("instances: 1, module", "pool: {maxInvocations: &n 3}, instances: *n, module")
     edited = set_instances(text, "one", 7)
@@ -232,7 +251,7 @@ def test_a_plugin_is_added_to_the_map_inside_a_mosn_configuration() -> None:
 
 def test_a_plugin_is_added_to_a_yaml_configuration() -> None:
     edited = append("# c\na: {vm_config: {path: a.wasm}} # d\n# e\n", plugin("new"), "config.yaml")
-    assert edited.startswith("# c\na: {vm_config: {path: a.wasm}} # d\nnew: {")
+    assert edited.startswith("# c\na: {vm_config: {path: a.wasm}} # d\nnew:\n  apiVersion: ")
     assert edited.endswith("\n# e\n")
     assert append(BLOCK, plugin("new"), "config.yaml").startswith(BLOCK + "---\n")
 

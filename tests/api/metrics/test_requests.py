@@ -30,6 +30,21 @@ def test_requests_are_counted_by_route_plugin_and_status() -> None:
     assert (sum(counts["r", "a"].waited.counts), counts["r", "a"].waited.sum) == (1, 0.5)
 
 
+def test_a_plugin_has_a_latency_over_all_its_routes_until_it_is_gone() -> None:
+    meter = RequestMeter()
+    assert meter.latency("a", 0.99) is None
+    for route, seconds in (("r", 0.004), ("id_of_a", 0.04)):
+        for _ in range(100):
+            meter.request(route, "a", 200, seconds, 0.0)
+    slow, fast = meter.latency("a", 0.99), meter.latency("a", 0.25)
+    assert slow is not None
+    assert 25 < slow < 50
+    assert fast is not None
+    assert 2.5 < fast < 5
+    meter.keep({"b"}, set())
+    assert meter.latency("a", 0.99) is None
+
+
 def test_what_is_gone_is_forgotten_and_what_is_there_is_kept() -> None:
     meter = RequestMeter()
     for route, plugin in (("r", "a"), ("id_of_a", "a"), ("id_of_a", ""), ("r", "gone"), ("gone", ""), ("", "")):
