@@ -124,7 +124,7 @@ class DirectorySource:
     def _see(self, seen: Mapping[str, Signature | None]) -> None:
         """Take in what files look like now; None: there is no such file."""
         now = self._clock()
-        states = dict(self._states)
+        states, changed = dict(self._states), False
         for name, signature in seen.items():
             followed = self._files.get(name)
             if followed is None:
@@ -139,9 +139,11 @@ class DirectorySource:
             self._note(name, followed, None if wait is None else now + wait)
             if signature is None and wait is None:
                 del self._files[name], states[name]
-            else:
+                changed = True
+            elif states.get(name) is not followed.state:
                 states[name] = followed.state
-        if states != self._states:
+                changed = True
+        if changed:
             self._states = states
 
     def _note(self, name: str, followed: FollowedFile, due: float | None) -> None:

@@ -155,7 +155,8 @@ class DesiredStore:
         self._listings: Mapping[str, Listing] = {}
         self._troubles: dict[tuple[str, str], str] = {}
         self._strangers = set(identities.all)
-        self._snapshot = Snapshot(identities.resource_version, MappingProxyType({}))
+        self._plugins: dict[str, Desired] = {}
+        self._snapshot = Snapshot(identities.resource_version, MappingProxyType(self._plugins))
         self._index: dict[str, dict[tuple[int, str, int], _Claim]] = {}
         self._claims: dict[str, tuple[_Claim, ...]] = {}
         self._subscribers: tuple[Subscriber, ...] = ()
@@ -248,11 +249,13 @@ class DesiredStore:
         version = self._snapshot.resource_version + (1 if touched else 0)
         updated = {name: self._desire(name, self._claims[name], version) for name in touched - set(removed)}
         if touched:
-            plugins = {**self._snapshot.plugins, **updated}
+            plugins = self._plugins.copy()  # of a plain dict: that is quick, whatever it holds
+            plugins |= updated
             for name in removed:
                 del plugins[name]
-            if len(plugins) != len(self._snapshot.plugins) or removed:
-                plugins = dict(sorted(plugins.items()))
+            if updated.keys() - self._plugins.keys():
+                plugins = {name: plugins[name] for name in sorted(plugins)}
+            self._plugins = plugins
             self._snapshot = Snapshot(version, MappingProxyType(plugins))
         self._remember(updated, removed)
         return news, frozenset(touched)
@@ -260,18 +263,22 @@ class DesiredStore:
     def _enter(self, order: int, source: str, old: Mapping[str, FileState], new: Mapping[str, FileState]) -> set[str]:
         """Bring the index up to date with a source's files. Returns the names whose claims may have changed."""
         names: set[str] = set()
-        for file in [file for path, file in old.items() if new.get(path) is not file]:
-            self._troubled(source, file.path, "")
-            for document in file.documents:
+        entered = [path for path, file in new.items() if old.get(path) is not file]
+        replaced = [path for path in entered if path in old]
+        if len(old) + len(entered) - len(replaced) > len(new):
+            replaced += old.keys() - new.keys()
+        for path in replaced:
+            self._troubled(source, path, "")
+            for document in old[path].documents:
                 names.add(document.plugin.name)
-                del self._index[document.plugin.name][order, file.path, document.ordinal]
-        for file in [file for path, file in new.items() if old.get(path) is not file]:
-            self._troubled(source, file.path, "; ".join(map(str, file.problems)))
-            for document in file.documents:
+                del self._index[document.plugin.name][order, path, document.ordinal]
+        for path in entered:
+            self._troubled(source, path, "; ".join(map(str, new[path].problems)))
+            for document in new[path].documents:
                 names.add(document.plugin.name)
-                owner = Owner(source, file.path, document.line, document.ordinal)
+                owner = Owner(source, path, document.line, document.ordinal)
                 index = self._index.setdefault(document.plugin.name, {})
-                index[order, file.path, document.ordinal] = _Claim(owner, document)
+                index[order, path, document.ordinal] = _Claim(owner, document)
         return names
 
     def _troubled(self, source: str, file: str, trouble: str) -> None:

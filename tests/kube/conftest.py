@@ -1,3 +1,4 @@
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,13 @@ def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDae
     """One daemon for all tests of a worker, with a module `hello.wat`; see `node`."""
     with running(tmp_path_factory.mktemp("node")) as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="module")
+def collected() -> Iterator[None]:
+    """For modules with clients of others that leave sockets to the garbage collector: not to that of other tests."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

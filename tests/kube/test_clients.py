@@ -26,7 +26,10 @@ from tests.daemon import ROOT, RunningDaemon, until
 from tests.kube.manifests import plugin
 
 # The libraries leave closing their connections to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("collected"),
+]
 GROUP = ("wasm-reconciler.dev", "v1alpha1")
 
 

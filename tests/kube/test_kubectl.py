@@ -278,6 +278,8 @@ def test_refusals_read_well(kubectl: Kubectl, node: RunningDaemon, tmp_path: Pat
     assert "the name of the object (z) does not match the name on the URL (x)" in immutable
     stale = kubectl.refused("patch", "wp", "x", "--type=merge", "-p", '{"metadata": {"resourceVersion": "1"}}')
     assert "the object has been modified" in stale
+    not_served = kubectl.refused("replace", "--subresource=status", "-f", "-", stdin=manifest("x"))
+    assert "(MethodNotAllowed)" in not_served
     big = tmp_path / "big.yaml"
     big.write_text(manifest("big", spec="  config: {a: " + "x" * 1_200_000 + "}\n"))
     assert "is larger than" in kubectl.refused("create", "-f", str(big))

@@ -16,6 +16,12 @@ from api.kube.resources import PLUGINS, RESOURCES
 from tests.daemon import RunningDaemon
 from tests.kube.manifests import ALL, plugin
 
+# schemathesis leaves closing its connections to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("collected"),
+]
+
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
 DOCUMENTS = sorted({resource.base for resource in RESOURCES})
 
