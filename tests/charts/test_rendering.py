@@ -1,6 +1,8 @@
 """What helm renders is valid, for every Kubernetes version that the chart supports, and is what was asked for."""
 
 import functools
+import json
+import re
 from pathlib import Path
 
 import kubernetes_validate
@@ -30,15 +32,21 @@ def test_every_object_is_valid_in_every_kubernetes_version(version: str, tmp_pat
     values = combinations()
     assert len(values) >= 40
     count = 0
+    valid: set[str] = set()
     for name, objects in template_many(values, tmp_path, version=f"{version}.0").items():
         for found in objects:
             if found["kind"] in _FOREIGN:
                 continue
             count += 1
+            # Two of three differ from another one by the chart's alias alone, which is validated once.
+            text = re.sub(r"\bchart\d+\b", "chart", json.dumps(found, sort_keys=True))
+            if text in valid:
+                continue
             try:
                 kubernetes_validate.validate(found, version, strict=True)
             except kubernetes_validate.ValidationError as ex:
                 pytest.fail(f"{name}: {found['kind']} in {version}: {'.'.join(map(str, ex.path))}: {ex.message}")
+            valid.add(text)
     assert count > 4 * len(values)
 
 
