@@ -133,7 +133,7 @@ class RunningDaemon:
         return json.loads(self.ask("GET", path)[2])
 
     def _announced(self) -> list[str]:
-        return re.findall(r"(?:data plane|admin) on http://[^\s/]+", self.log)
+        return re.findall(r"(?:data plane|admin) on https?://[^\s/]+", self.log)
 
     @property
     def _reading(self) -> bool:

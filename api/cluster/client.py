@@ -6,12 +6,11 @@ credentials, what an answer means. Does not: when to ask (follow.py, report.py).
 
 import http.client
 import json
-import os
 import socket
 import ssl
 import threading
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -59,17 +58,25 @@ class Server:
         return urllib.parse.urlsplit(self.url).netloc
 
 
-def find_server(where: str, namespace: str, token: Path | None, authorities: Path | None) -> Server:
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What a pod knows of its cluster: its environment, and the directory of its service account."""
+
+    environment: Mapping[str, str]
+    account: Path = ACCOUNT
+
+
+def find_server(where: str, namespace: str, token: Path | None, authorities: Path | None, pod: Pod) -> Server:
     """The server that `--kube` means: an address, or the pod's own cluster. ValueError where there is none."""
     if where != IN_CLUSTER:
         if urllib.parse.urlsplit(where).scheme not in ("http", "https") or not urllib.parse.urlsplit(where).hostname:
             raise ValueError(f"{where} is no address of a Kubernetes API; write http://HOST:PORT or {IN_CLUSTER}")
         return Server(where.rstrip("/"), namespace, token, authorities)
-    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
+    host, port = pod.environment.get("KUBERNETES_SERVICE_HOST"), pod.environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         raise ValueError(f"{IN_CLUSTER} means the cluster of the pod that this runs in, and this is no pod")
     url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-    return Server(url, namespace, token or ACCOUNT / "token", authorities or ACCOUNT / "ca.crt")
+    return Server(url, namespace, token or pod.account / "token", authorities or pod.account / "ca.crt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +109,11 @@ class ClusterClient:
             if not more:
                 return Listed(tuple(items), str(page["metadata"]["resourceVersion"]))
 
-    def watch(self, version: str, seconds: float) -> Iterator[Mapping[str, Any]]:
-        """The events after a version, for that long at most. Raises ClusterError, Expired."""
+    def watch(self, version: str, seconds: float, opened: Callable[[], None]) -> Iterator[Mapping[str, Any]]:
+        """The events after a version, for that long at most; `opened` is called before the first.
+
+        Raises ClusterError, Expired.
+        """
         url = self._url(
             watch="true", allowWatchBookmarks="true", resourceVersion=version, timeoutSeconds=str(round(seconds))
         )
@@ -111,6 +121,7 @@ class ClusterClient:
         stream = self._hold(connection)
         try:
             answer = self._send(connection, "GET", url)
+            opened()
             for line in answer:
                 if line.strip():
                     yield _event(line)

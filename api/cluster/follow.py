@@ -5,6 +5,7 @@ objects mean (`specs.mirror`).
 """
 
 import logging
+import math
 import random
 import threading
 import time
@@ -65,6 +66,9 @@ class Follower:
         self._member = member
         self._observer = observer
         self._chance = chance
+        self._version = ""
+        self._failures = 0
+        self._opened = math.inf
         self._stopping = threading.Event()
         self._listed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
@@ -82,24 +86,26 @@ class Follower:
             self._thread.join()
 
     def _run(self) -> None:
-        version, failures, resync = "", 0, 0.0
+        resync = 0.0
         while not self._stopping.is_set():
+            self._opened = math.inf
             try:
-                if not version or time.monotonic() >= resync:
-                    version = self._list()
+                if not self._version or time.monotonic() >= resync:
+                    self._list()
                     resync = time.monotonic() + pace.resync_delay(self._chance)
-                failures = 0
-                version = self._watch(version)
+                self._watch()
             except Expired:
-                version = ""
+                self._version = ""
                 self._stopping.wait(pace.relist_delay(self._chance))
             except ClusterError as ex:
-                failures += 1
-                self._fail(ex, first=failures == 1)
-                self._stopping.wait(pace.retry_delay(failures, self._chance))
+                if time.monotonic() >= self._opened + pace.SHORTEST_WATCH:
+                    self._failures = 0
+                self._failures += 1
+                self._fail(ex, first=self._failures == 1)
+                self._stopping.wait(pace.retry_delay(self._failures, self._chance))
         self._save()
 
-    def _list(self) -> str:
+    def _list(self) -> None:
         listed = self._client.list()
         mine = [found for found in listed.items if self._member.takes(found)]
         for found in mine:
@@ -107,24 +113,40 @@ class Follower:
         self._mirror.replace(mine)
         self._listed.set()
         self._save()
-        return listed.version
+        self._version, self._failures = listed.version, 0
 
-    def _watch(self, version: str) -> str:
-        for event in self._client.watch(version, pace.watch_seconds(self._chance)):
-            found = event["object"]
-            version = str(found["metadata"]["resourceVersion"])
-            self._mirror.fail("")
-            if event["type"] == "BOOKMARK":
-                self._save()
-                continue
-            name = str(found["metadata"]["name"])
-            if event["type"] != "DELETED" and self._member.takes(found):
-                self._observer.saw(found)
-                self._mirror.put(name, found)
-            else:
-                self._observer.saw_gone(name)
-                self._mirror.put(name, None)
-        return version
+    def _watch(self) -> None:
+        """Until the watch has had its time. ClusterError for one that ended at once and told nothing.
+
+        Some proxies answer 200 and close; asking again without a wait would never end.
+        """
+        before = self._version
+        for event in self._client.watch(before, pace.watch_seconds(self._chance), self._hear):
+            self._take(event)
+            self._failures = 0
+        if time.monotonic() >= self._opened + pace.SHORTEST_WATCH:
+            self._failures = 0
+        elif self._version == before:
+            raise ClusterError("the watch ended at once")
+
+    def _hear(self) -> None:
+        """A watch is open: what is known is what there is."""
+        self._opened = time.monotonic()
+        self._mirror.fail("")
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        found = event["object"]
+        self._version = str(found["metadata"]["resourceVersion"])
+        if event["type"] == "BOOKMARK":
+            self._save()
+            return
+        name = str(found["metadata"]["name"])
+        if event["type"] != "DELETED" and self._member.takes(found):
+            self._observer.saw(found)
+            self._mirror.put(name, found)
+        else:
+            self._observer.saw_gone(name)
+            self._mirror.put(name, None)
 
     def _fail(self, ex: ClusterError, *, first: bool) -> None:
         if not self._stopping.is_set():

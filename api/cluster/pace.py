@@ -20,6 +20,8 @@ REFRESH: Final = 3600.0
 """Seconds after which an entry is written again though nothing changed: a hub drops those of nodes that are gone."""
 WATCH: Final = 300.0
 """Seconds that a watch lasts, before chance."""
+SHORTEST_WATCH: Final = 1.0
+"""Seconds below which a watch that told nothing counts as a failure."""
 WRITES: Final = 50.0
 """Status writes of one object in a second that all its nodes together aim at."""
 

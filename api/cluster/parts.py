@@ -1,10 +1,11 @@
 """The following of a cluster, made of settings. For the composition root."""
 
+import os
 import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from api.cluster.client import ClusterClient, find_server
+from api.cluster.client import ClusterClient, Pod, find_server
 from api.cluster.follow import Follower, Member
 from api.cluster.report import Desires, Reporter
 from api.ports import StatusReader
@@ -27,7 +28,8 @@ class Cluster:
 
     def __init__(self, settings: ServeSettings) -> None:
         """Raises ValueError where `--kube` names nothing that can be followed."""
-        server = find_server(settings.kube, settings.namespace, settings.kube_token, settings.kube_ca)
+        pod = Pod(os.environ)
+        server = find_server(settings.kube, settings.namespace, settings.kube_token, settings.kube_ca, pod)
         member = Member(settings.node or socket.gethostname(), settings.workload)
         client = ClusterClient(server, settings.kube_selector)
         self.source = MirrorSource(server.place, settings.state / "cluster.json")

@@ -6,6 +6,7 @@ object says of this node is compared with what is so, whenever either changes: a
 Belongs here: the entry, when it is written. Does not: how (client.py), what the rest of the status says.
 """
 
+import hashlib
 import logging
 import random
 import threading
@@ -21,9 +22,19 @@ from specs.mirror import MirrorSource
 from specs.store import Desired
 
 LONGEST_MESSAGE: Final = 256
+LONGEST_MANAGER: Final = 128
+"""Characters of a field manager's name, as Kubernetes has it."""
 _log: Final = logging.getLogger(__name__)
 
 Entry = Mapping[str, Any]
+
+
+def manager_of(node: str) -> str:
+    """The field manager of a node's entries: two nodes never have the same, however long their names."""
+    name = f"wasm-reconciler/{node}"
+    if len(name) <= LONGEST_MANAGER:
+        return name
+    return f"wasm-reconciler/{hashlib.sha256(node.encode()).hexdigest()}"
 
 
 class Desires(Protocol):
@@ -47,7 +58,7 @@ class Reporter:
         self._mirror = mirror
         self._member = member
         self._chance = chance
-        self._manager = f"wasm-reconciler/{member.node}"[:128]
+        self._manager = manager_of(member.node)
         self._changed = threading.Condition()
         self._due: dict[str, float] = {}
         self._told: dict[str, Entry | None] = {}

@@ -141,14 +141,16 @@ class Authority:
         )
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, life: timedelta = timedelta(hours=1), to: str = "") -> tuple[Path, Path]:
-        """A certificate for that name, good for a server on localhost and for a client: its file and its key's."""
+    def issue(
+        self, name: str, life: timedelta = timedelta(hours=1), to: str = "", server: str = "localhost"
+    ) -> tuple[Path, Path]:
+        """A certificate for that name, good for a server (on localhost) and for a client: its file and its key's."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
         certificate = (
             self._builder(subject, key, life)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(server)]), critical=False)
             .add_extension(purposes, critical=False)
             .sign(self._key, hashes.SHA256())
         )

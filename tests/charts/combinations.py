@@ -34,10 +34,17 @@ _SPECIAL: Final[dict[str, dict[str, Any]]] = {
     },
     "modules in a map from elsewhere": {"modules": {"from": "configMap", "configMap": {"name": "theirs"}}},
     "registries": {"modules": {"allowedHosts": ["10.0.0.1:5000"], "registrySecret": "login", "allowImageTags": True}},
-    "ports": {"listen": {"port": 8000, "expose": True}, "admin": {"port": 8001, "expose": True, "tokens": _TOKENS}},
+    "ports": {
+        "listen": {"port": 8000, "expose": True},
+        "admin": {"port": 8001, "expose": True, "tokens": _TOKENS, "insecure": True},
+    },
     "admin over TLS": {
         "admin": {"expose": True, "existingTokensSecret": "t", "tlsSecret": "cert", "metricsOpen": True},
         "serviceMonitor": {"enabled": True},
+    },
+    "admin with client certificates": {
+        "admin": {"expose": True, "existingTokensSecret": "t", "tlsSecret": "cert", "clientCASecret": "ca"},
+        "serviceMonitor": {"enabled": True, "interval": "1m30s", "tokenSecret": {"name": "s", "key": "token"}},
     },
     "admin over TLS inside": {"admin": {"tlsSecret": "cert"}},
     "no pause": {"preStopSeconds": 0, "drainTimeout": 0, "sidecar": {"native": False}},

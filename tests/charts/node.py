@@ -23,6 +23,9 @@ from tests.daemon import until
 
 Object = Mapping[str, Any]
 _CALLER: Final = Path(__file__).with_name("caller.py")
+_ASK_ONCE: Final = Path(__file__).with_name("ask_once.py")
+_ADDRESS: Final = "10.244.0.7"
+"""The pod's, in a network of its own."""
 
 
 class Volumes:
@@ -140,7 +143,9 @@ class Pod:
         environment = [f"{name}={value}" for name, value in (image.environment | given).items()]
         self._as_user = ["setpriv", *self._privileges(), "env", "-i", *environment]
         command = [*self._as_user, *image.entrypoint, *self.container["args"]]
-        script = "ip link set lo up\n" + enter(root, [*image.mounts(), *mounts], command)
+        script = f"ip link set lo up\nip address add {_ADDRESS}/32 dev lo\n" + enter(
+            root, [*image.mounts(), *mounts], command
+        )
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 ["unshare", "--mount", "--net", "--propagation=private", "sh", "-c", script], stdout=log, stderr=log
@@ -169,7 +174,18 @@ class Pod:
 
     def probe(self, name: str) -> bool:
         """One try of the container's probe of that name."""
-        return self.inside(*self.container[name]["exec"]["command"]).returncode == 0
+        probe = self.container[name]
+        if "exec" in probe:
+            return self.inside(*probe["exec"]["command"]).returncode == 0
+        asked = probe["httpGet"]
+        return 200 <= self.status(asked["scheme"].lower(), asked["port"], asked["path"]) < 400
+
+    def status(self, scheme: str, port: int, path: str, *credentials: str) -> int:
+        """What the pod's address answers; see ask_once.py for the credentials. 0: nothing good enough for them."""
+        program = [sys.executable, str(_ASK_ONCE), f"{scheme}://{_ADDRESS}:{port}{path}", *credentials]
+        command = ["nsenter", f"--target={self.process.pid}", "--net", *program]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        return int(done.stdout or 0)
 
     def until_started(self) -> None:
         """Wait as the startup probe does."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.charts.helm import ci, merged, one, template
+from tests.access.parts import Authority
+from tests.charts.helm import NAME, ci, merged, one, template
 from tests.charts.image import Image, build
 from tests.charts.node import Pod
 from tests.guest_wat import SPIN, WORK_GLOBAL, answering, work
@@ -16,7 +17,7 @@ from tests.guest_wat import SPIN, WORK_GLOBAL, answering, work
 pytestmark = pytest.mark.timeout(300)
 """The first of them builds the image."""
 
-Start = Callable[[dict[str, Any]], Pod]
+Start = Callable[..., Pod]
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def start(image: Image, tmp_path: Path) -> Iterator[Start]:
     """Starts the pod that some values give, and waits until it is ready."""
     with ExitStack() as stack:
 
-        def run(values: dict[str, Any]) -> Pod:
-            pod = Pod(image, template(values), tmp_path)
+        def run(values: dict[str, Any], *secrets: dict[str, Any]) -> Pod:
+            pod = Pod(image, [*template(values), *secrets], tmp_path)
             stack.callback(pod.close)
             pod.until_started()
             return pod
@@ -130,3 +131,43 @@ def test_a_drain_takes_no_longer_than_the_chart_says(start: Start) -> None:
     assert pod.terminate() == 0, pod.log
     assert time.monotonic() - began < 1 + 5
     assert waiting.stop()["count"] == 0
+
+
+def test_an_exposed_admin_port_asks_for_tls_and_tokens_but_not_the_kubelet(start: Start, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ca")
+    certificate, key = authority.issue("server", server=NAME)
+    tls = {"tls.crt": certificate.read_text(), "tls.key": key.read_text(), "ca.crt": authority.file.read_text()}
+    token = "what-prometheus-shows-to-the-port"
+    tokens = {"tokens.yaml": f"tokens: [{{name: prometheus, role: read, token: {token}}}]\ncertificates: []\n"}
+    values = merged(
+        ci("sidecar"),
+        {
+            "admin": {
+                "expose": True,
+                "existingTokensSecret": "tokens",
+                "tlsSecret": "tls",
+                "clientCASecret": "clients",
+            },
+            "serviceMonitor": {"enabled": True, "tokenSecret": {"name": "scraping", "key": "token"}},
+        },
+    )
+    pod = start(
+        values,
+        _secret("tokens", tokens),
+        _secret("tls", tls),
+        _secret("clients", {"ca.crt": authority.file.read_text()}),
+    )
+    assert all(pod.probe(name) for name in ("startupProbe", "livenessProbe", "readinessProbe"))
+    (endpoint,) = one(template(values), "ServiceMonitor")["spec"]["endpoints"]
+    (port,) = [port["containerPort"] for port in pod.container["ports"] if port["name"] == endpoint["port"]]
+    scrape = (endpoint["scheme"], port, endpoint["path"])
+    name = endpoint["tlsConfig"]["serverName"]
+    assert pod.status(*scrape, token, str(authority.file), name) == 200
+    assert pod.status(*scrape, "", str(authority.file), name) == 401
+    assert pod.status(*scrape, token, str(Authority(tmp_path, "another").file), name) == 0
+    assert pod.status("http", *scrape[1:], token) in (0, 400)
+    assert pod.terminate() == 0, pod.log
+
+
+def _secret(name: str, data: dict[str, str]) -> dict[str, Any]:
+    return {"kind": "Secret", "metadata": {"name": name}, "stringData": data}

@@ -71,6 +71,9 @@ volumeMounts:
   {{- if .Values.admin.tlsSecret }}
   - {name: wasm-reconciler-admin-tls, mountPath: /admin-tls, readOnly: true}
   {{- end }}
+  {{- if .Values.admin.clientCASecret }}
+  - {name: wasm-reconciler-admin-client-ca, mountPath: /admin-client-ca, readOnly: true}
+  {{- end }}
   {{- if ne .Values.modules.from "none" }}
   - name: wasm-reconciler-modules
     mountPath: /modules
@@ -116,6 +119,9 @@ volumeMounts:
 {{- if .Values.admin.tlsSecret }}
 - --admin-tls-cert=/admin-tls/tls.crt
 - --admin-tls-key=/admin-tls/tls.key
+{{- if .Values.admin.clientCASecret }}
+- --admin-client-ca=/admin-client-ca/ca.crt
+{{- end }}
 {{- else if .Values.admin.expose }}
 - --admin-insecure
 {{- end }}
@@ -215,6 +221,10 @@ volumeMounts:
 {{- end }}
 {{- with .Values.admin.tlsSecret }}
 - name: wasm-reconciler-admin-tls
+  secret: {secretName: {{ . }}, defaultMode: 288}
+{{- end }}
+{{- with .Values.admin.clientCASecret }}
+- name: wasm-reconciler-admin-client-ca
   secret: {secretName: {{ . }}, defaultMode: 288}
 {{- end }}
 {{- with .Values.modules.registrySecret }}
