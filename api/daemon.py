@@ -172,8 +172,11 @@ class Daemon:
         client = self._tracing.client(PinnedHttpClient(names, tls))
         queue = WorkQueue(time.monotonic)
         spaces = SharedSpaces()
+        rollouts = Rollouts(settings.state / "rollouts.sqlite3")
+        stack.callback(rollouts.close)
+        self._revisions = Revisions(rollouts)
         try:
-            parts = module_parts(settings, names, tls, queue.add, self._meters.fetches)
+            parts = module_parts(settings, names, tls, queue.add, self._meters.fetches, rollouts.needed)
         except ValueError as error:
             raise StartFailed(str(error)) from error
         self._remote = parts.remote
@@ -186,9 +189,6 @@ class Daemon:
             observer=self._meters.control,
         )
         resolver = Resolver(settings.module_root, parts.digests, parts.tags)
-        rollouts = Rollouts(settings.state / "rollouts.sqlite3")
-        stack.callback(rollouts.close)
-        self._revisions = Revisions(rollouts)
         manager = Manager(
             store=store,
             host=self._host,
