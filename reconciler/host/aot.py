@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.host.room import Room, sizes
+from specs.files import lock_temporary, temporary_beside
 
 MAX_BYTES: Final = 2 * 2**30
 """Bytes of all files together, of all engine versions."""
@@ -50,10 +51,11 @@ class AotCache:
         path = self._path(name)
         if path is None:
             return
-        part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        part = temporary_beside(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with part.open("wb") as file:
+            with part.open("xb") as file:
+                lock_temporary(file.fileno())
                 file.write(code)
                 file.write(hashlib.sha256(code).digest())
             part.replace(path)
