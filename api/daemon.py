@@ -7,6 +7,7 @@ import ssl
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,7 @@ from specs.config_file import ConfigFileSource
 from specs.directory import DirectorySource
 from specs.document import load_data
 from specs.errors import SpecInvalid
+from specs.files import remove_leftovers
 from specs.identity import IdentityStore
 from specs.source import CLUSTER, Source
 from specs.store import DesiredStore
@@ -131,6 +133,8 @@ class Daemon:
                 f"the state directory {settings.state} cannot be used: {error}; choose another with --state DIR"
             ) from error
         stack.callback(identities.close)
+        for folder in _written(settings):
+            remove_leftovers(folder)
         cluster = _cluster(settings)
         sources = (*_sources(settings), *([cluster.source] if cluster else []))
         store = DesiredStore(sources, identities)
@@ -171,8 +175,11 @@ class Daemon:
         client = self._tracing.client(PinnedHttpClient(names, tls))
         queue = WorkQueue(time.monotonic)
         spaces = SharedSpaces()
+        rollouts = Rollouts(settings.state / "rollouts.sqlite3")
+        stack.callback(rollouts.close)
+        self._revisions = Revisions(rollouts)
         try:
-            parts = module_parts(settings, names, tls, queue.add, self._meters.fetches)
+            parts = module_parts(settings, names, tls, queue.add, self._meters.fetches, rollouts.needed)
         except ValueError as error:
             raise StartFailed(str(error)) from error
         self._remote = parts.remote
@@ -185,9 +192,6 @@ class Daemon:
             observer=self._meters.control,
         )
         resolver = Resolver(settings.module_root, parts.digests, parts.tags)
-        rollouts = Rollouts(settings.state / "rollouts.sqlite3")
-        stack.callback(rollouts.close)
-        self._revisions = Revisions(rollouts)
         manager = Manager(
             store=store,
             host=self._host,
@@ -315,6 +319,14 @@ def _cluster(settings: ServeSettings) -> Cluster | None:
         return Cluster(settings)
     except ValueError as error:
         raise StartFailed(str(error)) from error
+
+
+def _written(settings: ServeSettings) -> Iterator[Path]:
+    """The folders where files are put in place by renaming."""
+    yield from settings.specs
+    yield from (path.parent for path in settings.config)
+    yield settings.state / "modules"
+    yield from (settings.state / "aot").glob("*")
 
 
 def _sources(settings: ServeSettings) -> tuple[Source, ...]:

@@ -2,7 +2,7 @@
 
 import ssl
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 
 from api.metrics.fetches import CountedFetcher, FetchMeter
@@ -35,8 +35,9 @@ def module_parts(
     tls: ssl.SSLContext,
     changed: Callable[[Iterable[str]], None],
     fetches: FetchMeter,
+    needed: Callable[[], Set[str]],
 ) -> ModuleParts:
-    """`names` resolves hosts, `changed(plugins)` asks for a pass, `fetches` counts.
+    """`names` resolves hosts, `changed(plugins)` asks for a pass, `fetches` counts; `needed` as ContentStore has it.
 
     ValueError, with a sentence, for a bad flag.
     """
@@ -51,7 +52,7 @@ def module_parts(
     remote = RemoteModules(web, registry, stopping)
     files = RootedFiles(settings.module_root)
     return ModuleParts(
-        supply=ModuleSupply(files.read, CountedFetcher(remote, fetches), ContentStore(settings.state)),
+        supply=ModuleSupply(files.read, CountedFetcher(remote, fetches), ContentStore(settings.state, needed=needed)),
         digests=FileDigests(files.read),
         tags=ImageTags(registry, changed) if settings.allow_image_tags else None,
         remote=remote,

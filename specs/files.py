@@ -1,7 +1,9 @@
 """Spec files on disk: read within bounds, put in place whole or not at all."""
 
 import errno
+import fcntl
 import os
+import re
 import secrets
 import stat
 from contextlib import suppress
@@ -13,6 +15,7 @@ from specs.errors import Problem, SpecInvalid, SpecReadOnly, SpecWriteFailed
 MAX_BYTES: Final = 4 * 2**20
 """Largest file that is read; a larger one is refused by its size, unread."""
 
+_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -50,7 +53,7 @@ def put_file(path: Path, raw: bytes) -> None:
     content is then still there.
     """
     refuse_symlink(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(path)
     try:
         if path.exists() and not os.access(path, os.W_OK):
             raise SpecReadOnly(str(path), "it is marked read-only")
@@ -63,6 +66,26 @@ def put_file(path: Path, raw: bytes) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name, not taken yet, for a file that will be renamed to `path`. Whoever writes it locks it (lock_temporary)."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def lock_temporary(descriptor: int) -> None:
+    """Show that a temporary file is being written, for as long as it is open here and this process lives."""
+    with suppress(OSError):  # not every file system has locks; then a leftover may be taken for what it is not
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of writers that were killed; those of living ones are locked. Raises nothing."""
+    with suppress(OSError):
+        for path in [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]:
+            with suppress(OSError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
 
 
 def remove_file(path: Path) -> None:
@@ -87,6 +110,7 @@ def refuse_symlink(path: Path) -> None:
 def _write(path: Path, raw: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with open(descriptor, "wb") as file:
+        lock_temporary(descriptor)
         os.fchmod(descriptor, mode)
         file.write(raw)
         file.flush()

@@ -14,10 +14,14 @@ from reconciler.core.states import Reason
 
 KEPT: Final = 1000
 """How many different events are remembered; the least recently seen go first."""
+KEPT_OF_ONE: Final = 100
+"""How many of one name: a plugin that changes all the time does not push out what happened to others."""
 
 
 _STEPS: Final = frozenset((Reason.CREATED, Reason.DRAINED))
 """Steps on the way to something that has an event of its own: logged for whoever debugs."""
+
+_Key = tuple[str, Reason, str]
 
 log: Final = logging.getLogger("event")
 
@@ -56,7 +60,9 @@ class EventLog:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._events: OrderedDict[tuple[str, Reason, str], Event] = OrderedDict()
+        self._events: OrderedDict[_Key, Event] = OrderedDict()
+        self._keys: dict[str, OrderedDict[_Key, None]] = {}
+        """The same by name."""
         self._number = 0
         self._listeners: tuple[Callable[[], None], ...] = ()
 
@@ -75,12 +81,24 @@ class EventLog:
             else:
                 event = replace(before, last=now, count=before.count + 1, number=self._number)
             self._events[key] = event
+            same = self._keys.setdefault(name, OrderedDict())
+            same[key] = None
+            same.move_to_end(key)
+            if len(same) > KEPT_OF_ONE:
+                self._forget(next(iter(same)))
             if len(self._events) > KEPT:
-                self._events.popitem(last=False)
+                self._forget(next(iter(self._events)))
         for listener in self._listeners:
             listener()
         level = logging.WARNING if warning else logging.DEBUG if reason in _STEPS else logging.INFO
         log.log(level, "%s", note, extra={"reason": reason, "object": name})
+
+    def _forget(self, key: _Key) -> None:
+        del self._events[key]
+        same = self._keys[key[0]]
+        del same[key]
+        if not same:
+            del self._keys[key[0]]
 
     def list(self) -> list[dict[str, Any]]:
         """All remembered events, the oldest first."""

@@ -93,6 +93,11 @@ class Rollouts:
         good = [one.revision for one in self.history(name) if one.result is Result.GOOD]
         return good[-1] if good else ""
 
+    def needed(self) -> frozenset[str]:
+        """The digests of the modules of all last good revisions. Any thread."""
+        specs = [self.spec(name, self.last_good(name)) for name in tuple(self._history)]
+        return frozenset(spec.module.digest for spec in specs if spec is not None)
+
     def spec(self, name: str, revision: str) -> InstanceSpec | None:
         """What a revision's instances are made of."""
         row = self._row("spec", name, revision)

@@ -12,6 +12,9 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from reconciler.host.room import Room, sizes
+from specs.files import lock_temporary, temporary_beside
+
 MAX_BYTES: Final = 2 * 2**30
 """Bytes of all files together, of all engine versions."""
 
@@ -24,7 +27,8 @@ class AotCache:
     def __init__(self, directory: Path | None, fingerprint: str, max_bytes: int = MAX_BYTES) -> None:
         self._root = directory
         self._fingerprint = fingerprint
-        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._room = Room(max_bytes, self._held)
 
     def get(self, name: str) -> memoryview | None:
         """The code of that name; None where there is none, or it is damaged."""
@@ -47,14 +51,18 @@ class AotCache:
         path = self._path(name)
         if path is None:
             return
-        part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        part = temporary_beside(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with part.open("wb") as file:
+            with part.open("xb") as file:
+                lock_temporary(file.fileno())
                 file.write(code)
                 file.write(hashlib.sha256(code).digest())
             part.replace(path)
-            self._sweep(path)
+            with self._lock:
+                if self._room.add(len(code) + _TRAILER):
+                    self._sweep(path)
+                    self._room.recount()
         except OSError:
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -69,11 +77,15 @@ class AotCache:
     def _path(self, name: str) -> Path | None:
         return None if self._root is None else self._root / self._fingerprint / f"{name}.cwasm"
 
+    def _held(self) -> int:
+        assert self._root is not None
+        return sum(sizes(self._root))
+
     def _sweep(self, newest: Path) -> None:
         """Bring the cache below its bound; what was just written stays."""
         assert self._root is not None
         found = [(entry.stat(), entry) for entry in self._root.rglob("*.cwasm")]
-        excess = sum(stat.st_size for stat, _ in found) - self._max_bytes
+        excess = sum(stat.st_size for stat, _ in found) - self._room.most
         for stat, path in sorted(found, key=lambda item: item[0].st_mtime_ns):
             if excess <= 0:
                 return

@@ -2,7 +2,7 @@
 
 `modules/sha256-HEX` holds the content with that digest; another name for it (its md5, the digest of an image) is a
 symlink beside; `sha256-HEX.NOTE` a small text about it, such as its signature. Content is checked whenever it is read.
-The directory is bounded: what was used longest ago goes first, and what is in use stays.
+The directory is bounded: what was used longest ago goes first; what is in use, or would be gone back to, stays.
 
 Belongs here: files, digests, the bound. Does not: where content comes from, what it means (modules.py).
 """
@@ -11,10 +11,11 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Set
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Final
 
+from reconciler.host.room import Room, sizes
 from specs.errors import SpecError
 from specs.files import put_file
 
@@ -23,11 +24,20 @@ MAX_CONTENT_BYTES: Final = 2**30
 
 
 class ContentStore:
-    """Content by digest. Safe to use from several threads. A full or read-only disk costs a fetch, nothing else."""
+    """Content by digest. Safe to use from several threads. A full or read-only disk costs a fetch, nothing else.
 
-    def __init__(self, directory: Path, max_bytes: int = MAX_CONTENT_BYTES) -> None:
+    `needed` are digests of content that stays though nothing runs it: what a plugin would go back to.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        max_bytes: int = MAX_CONTENT_BYTES,
+        needed: Callable[[], Set[str]] = frozenset,
+    ) -> None:
         self._directory = directory / "modules"
-        self._max = max_bytes
+        self._needed = needed
+        self._room = Room(max_bytes, lambda: sum(sizes(self._directory)))
         self._lock = threading.Lock()
 
     def __contains__(self, digest: str) -> bool:
@@ -50,14 +60,17 @@ class ContentStore:
 
     def put(self, digest: str, data: bytes, in_use: Set[str] = frozenset()) -> None:
         """Keep content under a digest that names it; remove what is too much, save what `in_use` names."""
-        name = _name(data)
+        name, size = _name(data), 0
         with self._lock, contextlib.suppress(OSError, SpecError):
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not (self._directory / name).exists():
                 put_file(self._directory / name, data)
+                size = len(data)
             if self._path(digest).name != name:
                 self._link(self._path(digest), name)
-            self._sweep({name, *(self._real(other) for other in in_use)})
+            if self._room.add(size):
+                self._sweep({name, *(self._real(other) for other in in_use | self._needed())})
+                self._room.recount()
 
     def note(self, digest: str, kind: str) -> bytes | None:
         """A note about kept content; None where there is none."""
@@ -98,7 +111,7 @@ class ContentStore:
             if not (path.is_symlink() or "." in path.name):
                 stat = path.stat()
                 contents.append((stat.st_mtime, stat.st_size, path))
-        surplus = sum(size for _, size, _ in contents) - self._max
+        surplus = sum(size for _, size, _ in contents) - self._room.most
         for _, size, path in sorted(contents):
             if surplus <= 0:
                 return

@@ -17,9 +17,11 @@ from reconciler.control.status import PluginStatus
 from reconciler.control.workqueue import WorkQueue
 from reconciler.core.conditions import ConditionState
 from reconciler.core.states import Condition
+from reconciler.host.content import MAX_CONTENT_BYTES, ContentStore
 from reconciler.host.files import FileDigests
 from reconciler.host.host import PoolHost
 from reconciler.host.modules import ModuleCache
+from reconciler.host.supply import ModuleSupply
 from reconciler.state.memory import MemoryStore
 from reconciler.wasm.egress import PinnedHttpClient, SystemResolver
 from reconciler.wasm.engine import Engine
@@ -37,7 +39,9 @@ from specs.watch import Watcher
 class Node:
     """One node: a specs directory, a module root, a state directory, and what runs."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, content_bytes: int = MAX_CONTENT_BYTES) -> None:
+        """`content_bytes` is how much of modules the state directory keeps."""
+        self._content_bytes = content_bytes
         self.specs, self.modules, self.state = root / "specs", root / "modules", root / "state"
         for place in (self.specs, self.modules, self.state):
             place.mkdir(exist_ok=True)
@@ -55,8 +59,9 @@ class Node:
         queue = WorkQueue(time.monotonic)
         client = PinnedHttpClient(SystemResolver(), ssl.create_default_context())
         self.spaces = SharedSpaces()
+        contents = ContentStore(self.state, self._content_bytes, rollouts.needed)
         self.host = PoolHost(
-            modules=ModuleCache(engine, self.state),
+            modules=ModuleCache(engine, self.state, ModuleSupply(contents=contents)),
             choose_kind=standard_kinds(engine, client, self.spaces).choose,
             find_store=lambda _name: MemoryStore(),
             clock=time.monotonic,

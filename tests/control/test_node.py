@@ -1,5 +1,6 @@
 """Files in, instances out: what a node does with specs and modules as they come, change, break and go."""
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -203,6 +204,34 @@ def test_the_last_good_revision_survives_a_restart_and_the_loss_of_its_module(no
     ready = node.condition("a", Condition.READY)
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", Reason.NOT_FOUND)
+
+
+def test_the_last_good_module_stays_on_disk_though_nothing_runs_it_and_room_is_short(tmp_path: Path) -> None:
+    node = Node(tmp_path, content_bytes=1)
+    node.module("a.wat", answering("still here"))
+    node.start()
+    node.want("a", "a.wat", rollout={"minHealthyTime": "10ms"})
+    node.until(lambda: (status := node.status("a")) and status.last_good != "")
+    node.stop()
+    (node.modules / "a.wat").unlink()
+    shutil.rmtree(node.state / "aot")
+    node.want("a", "a.wat", suspend=True)
+    node.start()
+    for name in ("b", "c"):
+        node.module(f"{name}.wat", answering(name))
+        node.want(name, f"{name}.wat")
+        node.until(lambda: node.ready(name))  # noqa: B023
+    assert len(list((node.state / "modules").iterdir())) == 3
+    node.want("b", "c.wat")
+    node.until(lambda: node.ask("b") == "c")
+    node.module("d.wat", answering("d"))
+    node.want("d", "d.wat")
+    node.until(lambda: node.ready("d"))
+    assert len(list((node.state / "modules").iterdir())) == 3, "that of b went"
+    node.want("a", "a.wat", instances=1)
+    node.until(lambda: (state := node.condition("a", Condition.AVAILABLE)) and state.status == "True")
+    assert node.ask("a") == "still here"
+    node.stop()
 
 
 def test_suspended_means_left_as_it_is(node: Node) -> None:

@@ -136,7 +136,7 @@ def test_changes_of_one_moment_are_one_message(tmp_path: Path) -> None:
     try:
         number, _ = feed.join()
         for place in range(500):
-            events.record("a", Reason.CREATED, str(place))
+            events.record(f"plugin-{place % 10}", Reason.CREATED, str(place))
         told: list[Any] = []
         while len(told) < 500:
             feed.wait(number, 5.0)

@@ -16,7 +16,7 @@ import wasmtime
 import wasmtime.component as model
 from wasmtime import _ffi as native
 
-from reconciler.wasm.ffi.fast import FastFfi
+from reconciler.wasm.ffi.fast import FastFfi, native_address
 from reconciler.wasm.ffi.values import SIZE, Values
 
 logger: Final = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class ComponentFfi:
 
         callback = self._callback(called)
         text = name.encode()
-        _check(self._add_function(_address(place), text, len(text), callback, None, None))
+        _check(self._add_function(native_address(place), text, len(text), callback, None, None))
         return callback
 
     def define_resource(
@@ -123,8 +123,10 @@ class ComponentFfi:
         destructor = self._destructor(called)
         text = name.encode()
         with model.ResourceType.host(number) as kind:
-            address = ctypes.cast(kind.ptr(), ctypes.c_void_p)
-            _check(self._add_resource(_address(place), text, len(text), address, destructor, None, None))
+            added = self._add_resource(
+                native_address(place), text, len(text), native_address(kind), destructor, None, None
+            )
+            _check(added)
         return destructor
 
     def epoch_check(self, check: Callable[[], None]) -> object:
@@ -145,7 +147,7 @@ class ComponentFfi:
 
     def watch(self, store: wasmtime.Store, check: Any) -> None:
         """Run a check from epoch_check at every epoch of a store; the store's first deadline is the next epoch."""
-        self._on_epoch(_address(store), check, None, None)
+        self._on_epoch(native_address(store), check, None, None)
         store.set_epoch_deadline(1)
 
     def printer(self, take: Callable[[int, bytes], None]) -> Any:
@@ -159,7 +161,7 @@ class ComponentFfi:
 
     def print_to(self, config: wasmtime.WasiConfig, printer: Any, number: int) -> None:
         """Let what the guest of that number writes to stderr go to a printer."""
-        self._print_to(_address(config), printer, number, None)
+        self._print_to(native_address(config), printer, number, None)
 
     def call(self, store: wasmtime.Store, function: model.Func, *args: bytes) -> bytes:
         """Call an exported function with encoded numbers; the 32 bytes of its result. Raises WasmtimeError.
@@ -189,11 +191,7 @@ class ComponentFfi:
 
 def address_of(store: wasmtime.Store) -> int:
     """The context of a store, as encoders want it."""
-    return ctypes.cast(store._context(), ctypes.c_void_p).value or 0
-
-
-def _address(managed: Any) -> Any:
-    return ctypes.cast(managed.ptr(), ctypes.c_void_p)
+    return ctypes.addressof(store._context().contents)
 
 
 def _check(error: int | None) -> None:

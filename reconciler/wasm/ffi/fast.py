@@ -28,6 +28,7 @@ _FUNC: Final = 16
 """Bytes of a wasmtime_func_t."""
 _ABSENT: Final = object()
 """Stands for an export that is missing; ctypes refuses to pass it on."""
+_Values: Final = ctypes.c_uint32 * (_MAX_PARAMS * _WORDS)
 _COUNTS: Final = tuple(ctypes.c_size_t(max(count, 1)) for count in range(_MAX_PARAMS + 1))
 """How many value slots a call with that many arguments needs: its result has the first one."""
 _PACK: Final = tuple(struct.Struct("<" + "I12x" * count).pack_into for count in range(_MAX_PARAMS + 1))
@@ -41,6 +42,7 @@ class FastFfi:
 
     def __init__(self) -> None:
         self._count = itertools.count(1).__next__
+        self._tables: dict[int, Any] = {}
         path = native.dll._name
         releasing, holding = ctypes.CDLL(path), ctypes.PyDLL(path)
         word = ctypes.c_void_p
@@ -99,12 +101,12 @@ class FastFfi:
         kind = func_type(signature)
         place, called = module.encode(), name.encode()
         error = self._define(
-            ctypes.cast(linker.ptr(), ctypes.c_void_p),
+            native_address(linker),
             place,
             len(place),
             called,
             len(called),
-            ctypes.cast(kind.ptr(), ctypes.c_void_p),
+            native_address(kind),
             callback,
             None,
             None,
@@ -112,6 +114,13 @@ class FastFfi:
         if error:
             raise _error(error)
         return callback
+
+    def table(self, count: int) -> Any:
+        """Room for that many functions. Its type is made once: types are only freed by the garbage collector."""
+        kind = self._tables.get(count)
+        if kind is None:
+            kind = self._tables[count] = native.wasmtime_func_t * count
+        return kind()
 
     def overtime(self, ask: Callable[[], int]) -> object | None:
         """What happens at a deadline; see Ffi."""
@@ -132,7 +141,7 @@ class FastFfi:
 
     def watch(self, store: wasmtime.Store, overtime: Any) -> None:
         """Let that happen to a store; see Ffi."""
-        self._on_epoch(ctypes.cast(store.ptr(), ctypes.c_void_p), overtime, None, None)
+        self._on_epoch(native_address(store), overtime, None, None)
 
     def bind(self, store: wasmtime.Store, instance: wasmtime.Instance, names: Sequence[str]) -> Guest:
         """Make exports callable; see Ffi."""
@@ -218,11 +227,11 @@ class _FastGuest:
         self._call = ffi.call
         self._deadline = ffi.deadline
         self._context = ctypes.byref(store._context().contents)
-        self._values = (ctypes.c_uint32 * (_MAX_PARAMS * _WORDS))()
+        self._values = _Values()
         self._slots = ctypes.byref(self._values)
         self._trap = ctypes.c_void_p()
         self._trap_slot = ctypes.byref(self._trap)
-        self._table = (native.wasmtime_func_t * len(names))()
+        self._table = ffi.table(len(names))
         self._functions = tuple(self._find(ffi, instance, names))
         self.memory = self._memory(ffi, instance)
 
@@ -275,6 +284,11 @@ class _FastGuest:
     def set_deadline(self, ticks: int) -> None:
         """Trap in that many epochs."""
         self._deadline(self._context, ctypes.c_uint64(ticks))
+
+
+def native_address(managed: Any) -> int:
+    """Where the package's object keeps its native one. Not by ctypes.cast: that leaves a cycle in the pointer."""
+    return ctypes.addressof(managed.ptr().contents)
 
 
 def _error(address: int) -> wasmtime.WasmtimeError:
