@@ -1,12 +1,13 @@
 """Components that run inside the adapter: which do, and that nobody can tell but by the clock."""
 
+import time
 from dataclasses import replace
 
 import pytest
 
 from reconciler.core.states import Reason
 from reconciler.wasm.http_adapter.compose import Composer
-from reconciler.wasm.kind import GuestFailed, Request
+from reconciler.wasm.kind import CallContext, GuestFailed, Request
 from reconciler.wasm.slots import MEMORIES
 from tests.wasi_http.world import ECHO, LIGHT, PROBE, World, handle
 from tests.wasm.world import SPEC
@@ -78,6 +79,15 @@ def test_a_store_answers_as_many_requests_as_reuse_says(world: World) -> None:
     slot = world.start(LIGHT, replace(SPEC, reuse=3))
     counts = [handle(slot, Request("probe", path="/count")).body for _ in range(5)]
     assert counts == [b"01", b"02", b"03", b"01", b"02"]
+
+
+def test_a_brief_call_lasts_by_what_its_thread_works(world: World) -> None:
+    slot = world.start(LIGHT)
+    over = CallContext(time.monotonic(), brief=True)
+    assert slot.handle(Request("probe", path="/fine"), over).body == b"ok"
+    with pytest.raises(GuestFailed) as failed:
+        slot.handle(Request("probe", path="/spin"), CallContext(time.monotonic() + 10, brief=True))
+    assert failed.value.failure.reason is Reason.DEADLINE_EXCEEDED
 
 
 def test_more_instances_than_slots_are_a_full_host(world: World) -> None:

@@ -21,6 +21,7 @@ from reconciler.wasm.ffi.components import ComponentFfi, Interrupted
 from reconciler.wasm.ffi.live import Live, LiveFfi, Recipe
 from reconciler.wasm.ffi.seam import GUEST_ERRORS
 from reconciler.wasm.kind import CallContext, GuestFailed, GuestServices, Request, Response
+from reconciler.wasm.ticker import has_lasted
 from reconciler.wasm.wasi_http.exchange import Exchange
 from reconciler.wasm.wasi_http.failures import component_failure
 from reconciler.wasm.wasi_http.printed import log_run
@@ -104,7 +105,8 @@ class LightHost:
     def _check(self) -> None:
         """At each epoch of a running guest: whether it may go on. Raises Interrupted."""
         exchange = self._current.exchange
-        if time.monotonic() >= exchange.call.deadline:
+        call = exchange.call
+        if has_lasted(call) if call.brief else time.monotonic() >= call.deadline:
             exchange.stopped = Failure(Reason.DEADLINE_EXCEEDED, "the component's time is over")
             raise Interrupted(exchange.stopped.message)
 
