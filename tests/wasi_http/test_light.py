@@ -4,11 +4,15 @@ import time
 from dataclasses import replace
 
 import pytest
+from wasmtime.component import Component
 
 from reconciler.core.states import Reason
+from reconciler.wasm.engine import CompiledModule
 from reconciler.wasm.http_adapter.compose import Composer
-from reconciler.wasm.kind import CallContext, GuestFailed, Request
+from reconciler.wasm.http_adapter.passed import PASSED, import_of
+from reconciler.wasm.kind import CallContext, GuestFailed, ModuleShape, Request
 from reconciler.wasm.slots import MEMORIES
+from reconciler.wasm.wasi_http.light import LightHost
 from tests.wasi_http.world import ECHO, LIGHT, PROBE, World, handle
 from tests.wasm.world import SPEC
 
@@ -73,6 +77,32 @@ def test_prints_are_logged(world: World) -> None:
     assert [line for _, line in world.services.lines] == ["first", "second half"]
     assert handle(world.start(LIGHT), Request("probe", path="/flood")).body == b"printed"
     assert "the rest is dropped" in world.services.lines[-1][1]
+
+
+def test_environment_and_configuration_are_the_plugins(world: World) -> None:
+    spec = replace(SPEC, env=(("TOKEN", "s3cret"),), config='{"greeting": "hell\u00f6 \u03bb", "times": [1, 2]}')
+    slot = world.start(LIGHT, spec)
+    answers = {
+        "/env/TOKEN": "s3cret",
+        "/env/PATH": "nothing",
+        "/config/greeting": "hell\u00f6 \u03bb",
+        "/config/times": "[1, 2]",
+        "/config/other": "nothing",
+    }
+    assert {path: handle(slot, Request("probe", path=path)).body.decode() for path in answers} == answers
+
+
+@pytest.mark.parametrize("interface", PASSED)
+def test_the_host_has_all_functions_of_what_is_passed_on(world: World, interface: str) -> None:
+    wat = f'(component {import_of(interface)} (instance $i) (export "nothing" (instance $i)))'
+    component = Component(world.engine.native(False, light=True), wat.encode())
+    entry = component.get_export_index("nothing")
+    assert entry is not None
+    module = CompiledModule(None, ModuleShape(component=True), "", False, component=component, light=True)
+    recipe = LightHost(world.engine, world.kind.ffi).recipe(module, entry, SPEC)
+    assert recipe.linker
+    recipe.close()
+    module.close()
 
 
 def test_a_store_answers_as_many_requests_as_reuse_says(world: World) -> None:
