@@ -26,7 +26,13 @@ _TRAPS: Final = {
     wasmtime.TrapCode.ALLOCATION_TOO_LARGE: Reason.OUT_OF_MEMORY,
 }
 
-_HOST_IS_FULL: Final = ("Cannot allocate memory", "os error 12", "failed to reserve", "mmap failed")
+_HOST_IS_FULL: Final = (
+    "Cannot allocate memory",
+    "os error 12",
+    "failed to reserve",
+    "mmap failed",
+    "maximum concurrent",
+)
 _OVER_LIMIT: Final = ("exceeds memory limits", "exceeds table limits", "exceeds memory", "memory minimum size")
 
 

@@ -10,11 +10,25 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from reconciler.wasm.kind import CallContext
+
 TICK: Final = 0.01
 """Seconds between two epochs. A deadline fires between 0 and 2 ticks late, never early."""
 
 _LINGER: Final = 100
 """Ticks without a guest call before the thread sleeps; waking it costs a request some ten microseconds."""
+
+
+def has_lasted(call: CallContext) -> bool:
+    """Whether a brief call lasts; asked on its thread at each epoch.
+
+    It is found to last by what its thread works from one epoch to the next, not by the clock: on a busy machine a
+    thread may stand still for longer than such a call may take.
+    """
+    worked = time.thread_time()
+    if call.worked is None:
+        call.worked = worked
+    return worked - call.worked >= TICK / 2
 
 
 class EpochTicker:

@@ -7,6 +7,7 @@ Only what runs guest code lets go of the interpreter's lock: what does not is ov
 """
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,9 +35,13 @@ class StoreLimits:
 
 
 class Recipe:
-    """What live components of one kind are made of. Keeps it alive; whoever made the parts closes them."""
+    """What live components of one kind are made of.
 
-    __slots__ = ("check", "component", "engine", "entry", "kept", "limits", "linker", "metered")
+    `linker` is the recipe's own. `callbacks` are what native code calls of this host: the check of an epoch first, then
+    the linker's functions.
+    """
+
+    __slots__ = ("_linker", "check", "component", "engine", "entry", "kept", "limits", "linker", "metered")
 
     def __init__(
         self,
@@ -45,18 +50,23 @@ class Recipe:
         component: model.Component,
         entry: model.ExportIndex,
         limits: StoreLimits,
-        check: Any,
+        callbacks: Sequence[Any],
         *,
         metered: bool,
     ) -> None:
-        self.kept = (engine, linker, component, entry, check)
+        self.kept = (engine, component, entry, callbacks)
+        self._linker = linker
         self.engine = _address(engine)
         self.linker = _address(linker)
         self.component = _address(component)
         self.entry = _address(entry)
         self.limits = (limits.memory, limits.table_elements, limits.instances, limits.tables, limits.memories)
-        self.check = check
+        self.check = callbacks[0]
         self.metered = metered
+
+    def close(self) -> None:
+        """Free it; its components are closed before. Idempotent."""
+        self._linker.close()
 
 
 class Live:

@@ -11,6 +11,7 @@ from typing import Final
 import wasmtime
 
 from reconciler.wasm.components import read_number
+from reconciler.wasm.http_adapter.passed import PASSED, import_of, instance_of
 
 RUN: Final = "run"
 """What the result exports in place of the handler's function: it answers one request."""
@@ -43,7 +44,8 @@ class Composer:
     def __init__(self) -> None:
         self._adapter = (_HERE / "adapter.wasm").read_bytes()
         self._outer = (_HERE / "outer.wat").read_text(encoding="utf-8")
-        self.digest = hashlib.sha256(self._adapter + self._outer.encode()).hexdigest()[:8]
+        texts = f"{self._outer}{sorted(PASSED.items())}"
+        self.digest = hashlib.sha256(self._adapter + texts.encode()).hexdigest()[:8]
 
     def compose(self, binary: bytes) -> bytes | None:
         """A component with the adapter around it; None where the adapter does not offer what it imports.
@@ -59,12 +61,22 @@ class Composer:
         if found is None:
             return None
         imports, handler = found
-        given = " ".join(
-            f'(with "{name}" (instance $adapted "{name.partition("@")[0]}{_VERSION}"))' for name in imports
+        passed = dict.fromkeys(name.partition("@")[0] for name in imports)
+        text = (
+            self._outer.replace("PASSED_IMPORTS", "\n  ".join(import_of(name) for name in passed if name in PASSED))
+            .replace("GUEST_IMPORTS", " ".join(map(_given, imports)))
+            .replace("GUEST_HANDLER", handler)
         )
-        text = self._outer.replace("GUEST_IMPORTS", given).replace("GUEST_HANDLER", handler)
         before, between, after = bytes(wasmtime.wat2wasm(text)).split(_EMPTY)
         return b"".join((before, _section(self._adapter), between, _section(binary), after))
+
+
+def _given(name: str) -> str:
+    """What a component gets for one of its imports."""
+    interface = name.partition("@")[0]
+    if interface in PASSED:
+        return f'(with "{name}" (instance {instance_of(interface)}))'
+    return f'(with "{name}" (instance $adapted "{interface}{_VERSION}"))'
 
 
 def _interface(binary: bytes) -> tuple[Sequence[str], str] | None:
@@ -78,7 +90,8 @@ def _interface(binary: bytes) -> tuple[Sequence[str], str] | None:
                 count -= 1
                 name, kind, at = _import(binary, at)
                 interface, _, version = name.partition("@")
-                if kind != _INSTANCE or interface not in _OFFERED or not version.startswith("0.2."):
+                known = interface in _OFFERED or interface in PASSED
+                if kind != _INSTANCE or not known or not version.startswith("0.2."):
                     return None
                 imports.append(name)
         elif section == _EXPORT_SECTION:

@@ -6,6 +6,7 @@
     (export "receive" (func (result string)))
     (export "more" (func (result string)))
     (export "send" (func (param "what" u32) (param "head" string) (param "body" string)))))
+  PASSED_IMPORTS
 
   (component)  ;; 0: the adapter
   (component)  ;; 1: the one around which this is

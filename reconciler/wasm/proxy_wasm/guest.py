@@ -1,6 +1,5 @@
 """The guest kind: what a proxy-wasm module is, and what all guests of the kind share."""
 
-import time
 from typing import Final
 
 from reconciler.core.addresses import HostPolicy
@@ -22,7 +21,7 @@ from reconciler.wasm.proxy_wasm.linking import Links, refused
 from reconciler.wasm.proxy_wasm.prepared import NAME, PreparedProxyWasm
 from reconciler.wasm.proxy_wasm.shared import SharedSpaces
 from reconciler.wasm.proxy_wasm.state import Current
-from reconciler.wasm.ticker import TICK
+from reconciler.wasm.ticker import has_lasted
 
 _GROUPS: Final = (
     PluginCalls,
@@ -58,19 +57,12 @@ class ProxyWasmKind:
         )
 
     def _go_on(self) -> int:
-        """For how many epochs more a guest may run that reached its deadline (Ffi.overtime).
-
-        A brief call is found to last by what its thread works from one epoch to the next, not by the clock: on a busy
-        machine a thread may stand still for longer than such a call may take.
-        """
+        """For how many epochs more a guest may run that reached its deadline (Ffi.overtime)."""
         state = self.current.state
         call = state.call
         if call is None or not call.brief or call.acts or state.spoilt is not None:
             return 0
-        worked = time.thread_time()
-        if call.worked is None:
-            call.worked = worked
-        return 1 if worked - call.worked < TICK / 2 else 0
+        return 0 if has_lasted(call) else 1
 
     def _pause(self) -> None:
         call = self.current.state.call

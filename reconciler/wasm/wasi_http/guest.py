@@ -143,7 +143,8 @@ class PreparedLight:
         return slot
 
     def close(self) -> None:
-        """Nothing here is the pool's own. Idempotent."""
+        """Free it. Idempotent."""
+        self._parts.recipe.close()
 
 
 def _entry(component: model.Component, shape: ModuleShape, function: str = "handle") -> model.ExportIndex:

@@ -21,18 +21,18 @@ from reconciler.wasm.ffi.components import ComponentFfi, Interrupted
 from reconciler.wasm.ffi.live import Live, LiveFfi, Recipe
 from reconciler.wasm.ffi.seam import GUEST_ERRORS
 from reconciler.wasm.kind import CallContext, GuestFailed, GuestServices, Request, Response
+from reconciler.wasm.ticker import has_lasted
 from reconciler.wasm.wasi_http.exchange import Exchange
 from reconciler.wasm.wasi_http.failures import component_failure
 from reconciler.wasm.wasi_http.printed import log_run
+from reconciler.wasm.wasi_http.surroundings import SURROUNDINGS
 
-_HOST: Final = "reconciler:http/host"
+_OFFERS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
+    "reconciler:http/host": {"receive": Exchange.receive, "more": Exchange.more, "send": Exchange.send},
+    **SURROUNDINGS,
+}
 _START_FUEL: Final = 1 << 62
 """For a start, which `limits.startTimeout` bounds."""
-_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
-    "receive": Exchange.receive,
-    "more": Exchange.more,
-    "send": Exchange.send,
-}
 _NO_RESPONSE: Final = 0
 """What `run` gives where the component set no response; 1 is a body that it did not finish."""
 
@@ -48,7 +48,7 @@ def _of_exchange(current: _Current, function: Callable[..., Any], *args: Any) ->
 
 
 class LightHost:
-    """What the adapter imports of the host: linked once for all light components. Safe to use from several threads."""
+    """What light components, and the adapter in them, import of the host. Safe to use from several threads."""
 
     def __init__(self, engine: Engine, ffi: ComponentFfi) -> None:
         self.engine = engine
@@ -56,24 +56,23 @@ class LightHost:
         self._ffi = ffi
         self._current = _Current()
         self._check_epoch = ffi.epoch_check(self._check)
-        self._lock = threading.Lock()
-        self._linkers: dict[bool, model.Linker] = {}
-        self._kept: list[object] = []
 
     def recipe(self, module: CompiledModule, entry: model.ExportIndex, spec: InstanceSpec) -> Recipe:
-        """What instances of a component are made of."""
+        """What instances of a component are made of. Whoever asks for it closes it."""
         assert module.component is not None
         engine = self.engine.native(module.metered, light=True)
+        linker = model.Linker(engine)
+        kept = [self._check_epoch]
+        with module.component.type as kind, linker.root() as root:
+            for interface, extern in kind.imports(engine).items():
+                wanted = cast("model.ComponentInstanceType", extern.ty).exports(engine)
+                with root.add_instance(interface) as place:
+                    for name, member in wanted.items():
+                        if isinstance(member.ty, model.FuncType):
+                            function = partial(_of_exchange, self._current, _OFFERS[interface][name])
+                            kept.append(self._ffi.define(place, name, member.ty, function))
         limits = component_limits(module, spec.limits)
-        linker = self._linker(module)
-        return Recipe(engine, linker, module.component, entry, limits, self._check_epoch, metered=module.metered)
-
-    def _linker(self, module: CompiledModule) -> model.Linker:
-        """The linker for components of that module's engine."""
-        with self._lock:
-            if module.metered not in self._linkers:
-                self._linkers[module.metered] = self._link(module)
-            return self._linkers[module.metered]
+        return Recipe(engine, linker, module.component, entry, limits, kept, metered=module.metered)
 
     def run(self, exchange: Exchange, call: Callable[[], None]) -> Failure | None:
         """Let guest code run within the exchange's deadline. Why it did not end well, where it did not."""
@@ -89,22 +88,11 @@ class LightHost:
             self._current.exchange = before
         return None
 
-    def _link(self, module: CompiledModule) -> model.Linker:
-        assert module.component is not None
-        engine = self.engine.native(module.metered, light=True)
-        linker = model.Linker(engine)
-        with module.component.type as kind, linker.root() as root, root.add_instance(_HOST) as place:
-            wanted = cast("model.ComponentInstanceType", kind.imports(engine)[_HOST].ty)
-            for name, extern in wanted.exports(engine).items():
-                item = cast("model.FuncType", extern.ty)
-                function = partial(_of_exchange, self._current, _FUNCTIONS[name])
-                self._kept.append(self._ffi.define(place, name, item, function))
-        return linker
-
     def _check(self) -> None:
         """At each epoch of a running guest: whether it may go on. Raises Interrupted."""
         exchange = self._current.exchange
-        if time.monotonic() >= exchange.call.deadline:
+        call = exchange.call
+        if has_lasted(call) if call.brief else time.monotonic() >= call.deadline:
             exchange.stopped = Failure(Reason.DEADLINE_EXCEEDED, "the component's time is over")
             raise Interrupted(exchange.stopped.message)
 

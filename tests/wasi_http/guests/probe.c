@@ -20,16 +20,16 @@ HTTP("[method]fields.has") uint32_t fields_has(handle, const char *, uint32_t);
 HTTP("[method]fields.set") void fields_set_raw(handle, const char *, uint32_t, const text *, uint32_t, void *);
 HTTP("[method]fields.delete") void fields_delete_raw(handle, const char *, uint32_t, void *);
 HTTP("[method]fields.clone") handle fields_clone(handle);
+CONFIG("get") void config_get_raw(const char *, uint32_t, void *);
+ENVIRONMENT("get-environment") void environment_raw(void *);
 #ifndef LIGHT
 CLOCK("subscribe-duration") handle subscribe_duration(uint64_t);
 CLOCK("now") uint64_t now(void);
 POLL("[method]pollable.block") void pollable_block(handle);
 POLL("[resource-drop]pollable") void pollable_drop(handle);
-CONFIG("get") void config_get_raw(const char *, uint32_t, void *);
 STORE("open") void store_open_raw(const char *, uint32_t, void *);
 STORE("[method]bucket.get") void bucket_get_raw(handle, const char *, uint32_t, void *);
 STORE("[resource-drop]bucket") void bucket_drop(handle);
-ENVIRONMENT("get-environment") void environment_raw(void *);
 HTTP("[constructor]outgoing-request") handle outgoing_new(handle headers);
 HTTP("[method]outgoing-request.set-method") uint32_t outgoing_set_method(handle, uint32_t, const char *, uint32_t);
 HTTP("[method]outgoing-request.set-scheme") uint32_t outgoing_set_scheme(handle, uint32_t, uint32_t, const char *, uint32_t);
@@ -149,13 +149,6 @@ static void tell_fields(handle request, handle outparam) {
   finish(to_client, 0);
 }
 
-#ifndef LIGHT
-static void wait(uint64_t nanoseconds) {
-  handle pollable = subscribe_duration(nanoseconds);
-  pollable_block(pollable);
-  pollable_drop(pollable);
-}
-
 static text config_get(text key) {
   struct {
     uint32_t error, some;
@@ -164,6 +157,24 @@ static text config_get(text key) {
   config_get_raw(key.at, key.size, &found);
   if ((uint8_t)found.error) return TEXT("error");
   return (uint8_t)found.some ? found.value : TEXT("nothing");
+}
+
+static text variable(text name) {
+  struct {
+    field *at;
+    uint32_t size;
+  } found;
+  environment_raw(&found);
+  for (uint32_t i = 0; i < found.size; i++)
+    if (same(found.at[i].name, name)) return found.at[i].value;
+  return TEXT("nothing");
+}
+
+#ifndef LIGHT
+static void wait(uint64_t nanoseconds) {
+  handle pollable = subscribe_duration(nanoseconds);
+  pollable_block(pollable);
+  pollable_drop(pollable);
 }
 
 static text store_get(text store, text key) {
@@ -240,17 +251,6 @@ static void call(handle outparam, text authority, text path, text body) {
   incoming_response_drop(got.value);
   finish(to_client, 0);
 }
-
-static text variable(text name) {
-  struct {
-    field *at;
-    uint32_t size;
-  } found;
-  environment_raw(&found);
-  for (uint32_t i = 0; i < found.size; i++)
-    if (same(found.at[i].name, name)) return found.at[i].value;
-  return TEXT("nothing");
-}
 #endif
 
 static text after(text path, text prefix) { return (text){path.at + prefix.size, path.size - prefix.size}; }
@@ -324,6 +324,8 @@ EXPORT("wasi:http/incoming-handler@0.2.0#handle") void handle_request(handle req
     char digits[] = {(char)('0' + requests / 10 % 10), (char)('0' + requests % 10)};
     send(outparam, (text){digits, 2});
   }
+  WITH("/env/") send(outparam, variable(after(path, TEXT("/env/"))));
+  WITH("/config/") send(outparam, config_get(after(path, TEXT("/config/"))));
 #ifndef LIGHT
   WHEN("/sleep") {
     wait(3600000000000ull);
@@ -334,8 +336,6 @@ EXPORT("wasi:http/incoming-handler@0.2.0#handle") void handle_request(handle req
     wait(20000000);
     send(outparam, now() - start >= 20000000 ? TEXT("napped") : TEXT("too short"));
   }
-  WITH("/env/") send(outparam, variable(after(path, TEXT("/env/"))));
-  WITH("/config/") send(outparam, config_get(after(path, TEXT("/config/"))));
   WITH("/store/") send(outparam, store_get(TEXT("books"), after(path, TEXT("/store/"))));
   WHEN("/no-store") send(outparam, store_get(TEXT("films"), TEXT("x")));
   WITH("/call/") call(outparam, after(path, TEXT("/call/")), TEXT("/there?a=b"), TEXT(""));
