@@ -71,7 +71,7 @@ class Http1Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
         self._transport = cast("asyncio.Transport", transport)
-        self._reader = Http1Reader(self._context.reader, _peer(transport.get_extra_info("peername")), self._scheme)
+        self._reader = Http1Reader(self._context.reader, peer_name(transport.get_extra_info("peername")), self._scheme)
         self.deadline = self._loop.time() + self._context.settings.header_timeout
         if not self._context.connections.add(self):
             self._reader.refuse(answers.error(503, "no more connections are taken now", retry_after=1))
@@ -288,7 +288,8 @@ def _in_kernel(transport: asyncio.Transport) -> int:
     return int.from_bytes(answer, sys.byteorder)
 
 
-def _peer(peername: tuple[str, int] | None) -> str:
+def peer_name(peername: tuple[str, int] | None) -> str:
+    """A client's address as guests see it; empty where it has none."""
     if peername is None:
         return ""
     host, port = peername[0], peername[1]

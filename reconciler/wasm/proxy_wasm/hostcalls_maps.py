@@ -8,7 +8,6 @@ from reconciler.wasm.proxy_wasm import abi, wire
 from reconciler.wasm.proxy_wasm.hostcalls import HostCall, HostCallGroup
 from reconciler.wasm.proxy_wasm.state import GuestState
 
-
 _SMALL: Final = 1024
 _FEW: Final = 32
 """A pair of so many bytes is added to a map of fewer pairs than that without counting what the map holds."""
