@@ -13,6 +13,9 @@ from typing import Any, Final
 
 from api.followed import Followed, Unusable
 
+HTTP_1_AND_2: Final = ("h2", "http/1.1")
+"""What a server offers in ALPN that speaks both, the better first."""
+
 PEER_CERTIFICATE: Final = "wasm_reconciler.peer_certificate"
 """The WSGI environment's key of the client's verified certificate, a PeerCertificate or None."""
 

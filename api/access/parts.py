@@ -15,7 +15,7 @@ from api.access.guard import METRICS_PATH, OPEN_PATHS, Guard
 from api.access.hosts import HostRule, host_rule, is_loopback
 from api.followed import Followed, Unusable
 from api.settings import ServeSettings
-from api.tls import TlsFiles, server_context
+from api.tls import HTTP_1_AND_2, TlsFiles, server_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def access_parts(
         hosts=host_rule(settings.admin, settings.admin_host),
         open_paths=OPEN_PATHS | public | ({METRICS_PATH} if settings.metrics_open else frozenset()),
         admin_tls=None if admin_tls is None else server_context(admin_tls),
-        data_tls=None if data_tls is None else server_context(data_tls),
+        data_tls=None if data_tls is None else server_context(data_tls, HTTP_1_AND_2),
     )
 
 

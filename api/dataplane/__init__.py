@@ -1,8 +1,11 @@
 """The data plane: the listener that answers requests with pooled guests.
 
     server.py       DataPlane: bind, the `data` thread and its event loop, drain, stop
+    versions.py     which HTTP version a new connection speaks
     http1.py        one HTTP/1.x connection: order, deadlines, back pressure, bytes of an answer
     http1_reader.py bytes -> requests, bounded and strict (httptools); no sockets, no clock
+    http2.py        one HTTP/2 connection, over h2: streams, windows, bounds
+    http2_head.py   header fields of HTTP/2 -> a request
     exchange.py     one request's way, whatever the protocol: lease, wait, call, answer
     routing.py      which route a request names
     answers.py      what goes out: error bodies, and guests' answers made safe

@@ -87,18 +87,19 @@ def guest_answered(plugin: str, response: Response) -> Answer:
     status = response.status
     if not 200 <= status <= 599:
         return _bad_response(plugin, f"the status {status} is not between 200 and 599")
-    lines = []
+    joined, count = "", 0
     for name, value in response.headers:
         lowered = name.lower()
         if lowered not in WITHHELD:
-            lines.append(f"{lowered}\0{value}\r\n")
-    joined = "".join(lines)
-    if _LINES.fullmatch(joined) is None or joined.count("\r\n") != len(lines):
-        return _bad_response(plugin, _first_bad_line(response.headers))
-    block = joined.replace("\0", ": ")
-    if len(block) > HEAD_BYTES:
-        return _bad_response(plugin, f"the headers take {len(block)} bytes; {HEAD_BYTES} go out at most")
-    return Answer(status, block, b"" if status in BODILESS else response.body)
+            joined += f"{lowered}\0{value}\r\n"
+            count += 1
+    if count:
+        if _LINES.fullmatch(joined) is None or joined.count("\r\n") != count:
+            return _bad_response(plugin, _first_bad_line(response.headers))
+        joined = joined.replace("\0", ": ")
+        if len(joined) > HEAD_BYTES:
+            return _bad_response(plugin, f"the headers take {len(joined)} bytes; {HEAD_BYTES} go out at most")
+    return Answer(status, joined, b"" if status in BODILESS else response.body)
 
 
 def _bad_response(plugin: str, message: str) -> Answer:

@@ -30,6 +30,10 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _STATUS_LINES: Final = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, '')}\r\n" for code in range(200, 600)}
+_NO_MODE: Final = "\r\n"
+_KEEPS: Final = "connection: keep-alive\r\n\r\n"
+_CLOSES: Final = "connection: close\r\n\r\n"
+"""How a head ends."""
 
 
 @dataclass(slots=True)
@@ -67,7 +71,7 @@ class Http1Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
         self._transport = cast("asyncio.Transport", transport)
-        self._reader = Http1Reader(self._context.reader, _peer(transport.get_extra_info("peername")), self._scheme)
+        self._reader = Http1Reader(self._context.reader, peer_name(transport.get_extra_info("peername")), self._scheme)
         self.deadline = self._loop.time() + self._context.settings.header_timeout
         if not self._context.connections.add(self):
             self._reader.refuse(answers.error(503, "no more connections are taken now", retry_after=1))
@@ -77,14 +81,18 @@ class Http1Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        if self._closing or self._reader.over:
+        reader = self._reader
+        if self._closing or reader.over:
             return
-        if self._busy:
+        if self._turn is not None or reader.turns or self._unread:
             # The client pipelines. One read is kept, no more are made until it is its turn.
             self._unread = data if not self._unread else bytes(self._unread) + data
             self._pause_reading()
             return
-        self._feed(data)
+        rest = reader.feed(data)
+        if rest is not None:
+            self._unread = rest
+            self._pause_reading()
         self._advance()
 
     def eof_received(self) -> bool:
@@ -207,11 +215,15 @@ class Http1Connection(asyncio.Protocol):
         if self._client_done:
             self._close()
             return
-        if self._reader.wants_continue:
-            self._reader.wants_continue = False
+        reader = self._reader
+        if self._read_paused:
+            self._resume_reading()
+        stage = reader.stage
+        if stage is Stage.REQUEST:
+            return
+        if reader.wants_continue:
+            reader.wants_continue = False
             self._transport.write(CONTINUE)
-        self._resume_reading()
-        stage = self._reader.stage
         if stage is Stage.BODY:
             self.deadline = self._loop.time() + self._context.settings.body_timeout
         elif stage is Stage.HEAD:  # once for a head, however many pieces it comes in
@@ -227,26 +239,26 @@ class Http1Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _answer(self, turn: Turn, answer: Answer) -> None:
-        close = not turn.persist or self._context.connections.draining
+        context = self._context
+        close = not turn.persist or context.connections.draining
         self._write(turn, answer, close)
         if close:
             self._close()
         elif not self._write_paused:
-            self.deadline = self._loop.time() + self._context.settings.keep_alive_timeout
+            self.deadline = self._loop.time() + context.settings.keep_alive_timeout
 
     def _write(self, turn: Turn, answer: Answer, close: bool) -> None:
         request, body, status = turn.request, answer.body, answer.status
         length = "" if status in answers.BODILESS else f"content-length: {len(body)}\r\n"
         if request is None:
-            bodiless, request_id, mode = False, self._context.reader.request_id(None), ""
+            bodiless, request_id, end = False, self._context.reader.request_id(None), _NO_MODE
         else:
             bodiless, request_id = request.method == "HEAD", request.request_id
-            mode = "connection: keep-alive\r\n" if request.http_version == "1.0" else ""
+            end = _KEEPS if request.http_version == "1.0" else _NO_MODE
         if close:
-            mode = "connection: close\r\n"
+            end = _CLOSES
         head = (
-            f"{_STATUS_LINES[status]}{answer.block}{length}{self._context.our_lines}"
-            f"x-request-id: {request_id}\r\n{mode}\r\n"
+            f"{_STATUS_LINES[status]}{answer.block}{length}{self._context.our_lines}x-request-id: {request_id}\r\n{end}"
         ).encode("latin-1")
         self._untaken = 0
         if bodiless or not body:
@@ -276,7 +288,8 @@ def _in_kernel(transport: asyncio.Transport) -> int:
     return int.from_bytes(answer, sys.byteorder)
 
 
-def _peer(peername: tuple[str, int] | None) -> str:
+def peer_name(peername: tuple[str, int] | None) -> str:
+    """A client's address as guests see it; empty where it has none."""
     if peername is None:
         return ""
     host, port = peername[0], peername[1]

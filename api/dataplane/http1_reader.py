@@ -135,7 +135,8 @@ class Http1Reader:
                 if not self.over:
                     self.refuse(self._refusal or answers.error(400, f"the request is malformed: {problem}"))
                 return
-        if self.stage is not Stage.REQUEST and not self.over:
+        stage = self.stage
+        if stage is not Stage.REQUEST and stage is not Stage.NOTHING:
             self._count_unfinished(len(piece))
 
     def _count_unfinished(self, raw: int) -> None:
@@ -184,16 +185,17 @@ class Http1Reader:
         assert parser is not None
         headers = [(name.decode("latin-1").lower(), value.rstrip().decode("latin-1")) for name, value in self._lines]
         fields = dict(headers)
+        get = fields.get
         if len(fields) != len(headers):
             self._check_repeats(headers)
         if self._raw_bytes:  # the head came in pieces, so it may be too large
             self._check_size()
         version = parser.get_http_version()
-        host = fields.get("host")
+        host = get("host")
         if version != "1.1" or host is None:
             host = self._host_of_old(version, host)
         self._persist = parser.should_keep_alive()
-        authority, path, query, route = self._locate(fields.get("id"))
+        authority, path, query, route = self._locate(get("id"))
         self._request = request = Request(
             route,
             parser.get_method().decode("latin-1"),
@@ -205,7 +207,7 @@ class Http1Reader:
             authority or host,
             self._remote,
             version,
-            self._context.request_id(fields.get("x-request-id")),
+            self._context.request_id(get("x-request-id")),
         )
         if request.method == "CONNECT":
             raise self._refuse(501, "CONNECT is not served; this is not a proxy")

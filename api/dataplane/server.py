@@ -13,12 +13,13 @@ import uvloop
 
 from api.dataplane.connections import Connections
 from api.dataplane.exchange import Gateway, NoObserver, Observer
-from api.dataplane.http1 import Http1Connection, Http1Context
+from api.dataplane.http1 import Http1Context
 from api.dataplane.http1_reader import ReaderContext
 from api.dataplane.listen import ListenFailed, listen
 from api.dataplane.mailbox import Mailbox
 from api.dataplane.settings import Settings
 from api.dataplane.threads import GuestThreads
+from api.dataplane.versions import NewConnection
 from api.settings import Address
 from reconciler.host.invoke import Dispatcher
 from reconciler.host.priority import go_first
@@ -100,7 +101,7 @@ class DataPlane:
     async def _open(self, listener: socket.socket) -> None:
         scheme = "http" if self._tls is None else "https"
         self._server = await self._loop.create_server(
-            lambda: Http1Connection(self._http1, scheme),
+            lambda: NewConnection(self._http1, scheme),
             sock=listener,
             ssl=self._tls,
             ssl_handshake_timeout=None if self._tls is None else self._settings.header_timeout,

@@ -42,7 +42,10 @@ class EpochTicker:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._began: float | None = None
+        self._first = 0
         self._done = 0
+        self.epoch = 0
+        """How many epochs there were. The engine may be one ahead, never behind."""
 
     def ticks(self, seconds: float) -> int:
         """How many epochs from now a deadline in `seconds` lies.
@@ -52,6 +55,17 @@ class EpochTicker:
         wanted = math.ceil(max(seconds, 0.0) / TICK) + 1
         began = self._began
         return wanted if began is None else wanted + max(0, int((time.monotonic() - began) / TICK) - self._done)
+
+    def due(self, deadline: float) -> int:
+        """The epoch in which a deadline (monotonic seconds) is over, while the clock runs; as late as `ticks` says.
+
+        Deadlines within one tick are due in the same epoch, so whoever calls a guest often need not tell the engine
+        each time.
+        """
+        began = self._began
+        if began is None:
+            return self.epoch + self.ticks(deadline - time.monotonic())
+        return self._first + int((deadline - began) / TICK) + 2
 
     def enter(self, call: object) -> None:
         """A guest call starts. `call` is any hashable thing that is not in a call already.
@@ -99,6 +113,7 @@ class EpochTicker:
     def _tick(self) -> None:
         began = time.monotonic()
         self._done = 0
+        self._first = self.epoch
         self._began = began
         idle = 0
         while idle < _LINGER and not self._closed:
@@ -106,6 +121,7 @@ class EpochTicker:
             due = int((time.monotonic() - began) / TICK)
             while self._done < due:
                 self._advance()
+                self.epoch += 1
                 self._done += 1
             idle = 0 if self._calls else idle + 1
         self._began = None

@@ -9,13 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from api.dataplane.server import DataPlane
 from api.dataplane.settings import Settings
 from api.followed import Unusable
 from api.settings import Address
-from api.tls import TlsFiles, server_context
+from api.tls import HTTP_1_AND_2, TlsFiles, server_context
 from api.wsgi.server import Bounds
 from tests.access.parts import Authority, Clock, Port, admin_port, answer, everything, request
 from tests.api.dataplane.parts import Route, RouteDispatcher, echo, eventually
@@ -68,7 +69,10 @@ class Ports:
             return self._stack.enter_context(running).number
         settings = Settings(header_timeout=patience)
         plane = DataPlane(
-            RouteDispatcher({"echo": Route(echo)}), Address("127.0.0.1", 0), settings, tls=server_context(files)
+            RouteDispatcher({"echo": Route(echo)}),
+            Address("127.0.0.1", 0),
+            settings,
+            tls=server_context(files, HTTP_1_AND_2),
         )
         plane.start()
         self._stack.callback(plane.stop, 0.0)
@@ -90,6 +94,17 @@ def test_it_answers_over_tls(ports: Ports, kind: str, pair: tuple[Path, Path], a
     with connect(port, authority.client()) as connection:
         assert connection.version() == "TLSv1.3"
     assert ask(port, authority.client()).status < 500
+
+
+@pytest.mark.parametrize(("http2", "spoken"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
+def test_the_data_plane_speaks_what_the_client_prefers(
+    ports: Ports, pair: tuple[Path, Path], authority: Authority, http2: bool, spoken: str
+) -> None:
+    url = f"https://localhost:{ports.start('data', TlsFiles(*pair))}/x"
+    with httpx.Client(http2=http2, verify=authority.client(), timeout=10) as client:
+        for _ in range(2):
+            answer = client.post(url, headers={"id": "echo"}, content=b"hi")
+            assert (answer.http_version, answer.content) == (spoken, b"POST echo /x  2\nhi")
 
 
 @both

@@ -15,7 +15,7 @@ import wasmtime
 from wasmtime import _ffi as native
 
 from reconciler.wasm.ffi.memory import GuestMemory, OutOfBoundsError
-from reconciler.wasm.ffi.seam import INTERRUPT, Guest, GuestError, HostFunction, Signature, func_type
+from reconciler.wasm.ffi.seam import INTERRUPT, UNSET, Guest, GuestError, HostFunction, Signature, func_type
 from reconciler.wasm.pace import SAMPLE
 
 logger: Final = logging.getLogger(__name__)
@@ -29,10 +29,18 @@ _FUNC: Final = 16
 _ABSENT: Final = object()
 """Stands for an export that is missing; ctypes refuses to pass it on."""
 _Values: Final = ctypes.c_uint32 * (_MAX_PARAMS * _WORDS)
-_COUNTS: Final = tuple(ctypes.c_size_t(max(count, 1)) for count in range(_MAX_PARAMS + 1))
-"""How many value slots a call with that many arguments needs: its result has the first one."""
+_SLOTS: Final = ctypes.c_size_t(_MAX_PARAMS)
+"""How many value slots a call is given, needed or not: making the number for each call takes longer."""
 _PACK: Final = tuple(struct.Struct("<" + "I12x" * count).pack_into for count in range(_MAX_PARAMS + 1))
 """Puts that many 32-bit arguments into value slots."""
+_FIRST: Final = 3
+"""So many arguments are always put into slots, as zeros where there are fewer: that is quicker than counting."""
+_PACK_FIRST: Final = _PACK[_FIRST]
+_UNPACK: Final = {"i32": "I12x", "i64": "Q8x"}
+"""How a parameter lies in its value slot."""
+_RESULT: Final = struct.Struct("<I").pack_into
+_Everything: Final = ctypes.c_char * (1 << 62)
+"""All memory. What the engine's addresses are read and written through: making a pointer for each takes longer."""
 
 
 class FastFfi:
@@ -59,15 +67,14 @@ class FastFfi:
         self.measure.restype = ctypes.c_size_t
         self.deadline = holding.wasmtime_context_set_epoch_deadline
         self.deadline.restype = None
-        self._callback_type = ctypes.CFUNCTYPE(
-            ctypes.c_size_t, word, word, ctypes.POINTER(ctypes.c_uint32), ctypes.c_size_t
-        )
         text, size = ctypes.c_char_p, ctypes.c_size_t
         self._epoch_type = ctypes.CFUNCTYPE(size, word, word, word, word)
         self._on_epoch = ctypes.CFUNCTYPE(None, word, self._epoch_type, word, word)(
             ("wasmtime_store_epoch_deadline_callback", releasing)
         )
         self._new_error = ctypes.CFUNCTYPE(word, text)(("wasmtime_error_new", releasing))
+        self._callback_type = ctypes.CFUNCTYPE(size, size, size, size, size)
+        self._everything = memoryview(_Everything.from_address(0)).cast("B")
         self._define = ctypes.CFUNCTYPE(word, word, text, size, text, size, word, self._callback_type, word, word)(
             ("wasmtime_linker_define_func_unchecked", releasing)
         )
@@ -97,7 +104,7 @@ class FastFfi:
         pause: Callable[[], None],
     ) -> object:
         """Define a host function as an unchecked callback; see Ffi."""
-        callback = self._callback_type(_unchecked(name, signature, function, self._count, pause))
+        callback = self._callback_type(_unchecked(name, signature, function, self._everything, self._count, pause))
         kind = func_type(signature)
         place, called = module.encode(), name.encode()
         error = self._define(
@@ -149,28 +156,31 @@ class FastFfi:
 
 
 def _unchecked(
-    name: str, signature: Signature, function: HostFunction, count: Callable[[], int], pause: Callable[[], None]
-) -> Callable[[Any, Any, Any, int], int]:
+    name: str,
+    signature: Signature,
+    function: HostFunction,
+    memory: memoryview,
+    count: Callable[[], int],
+    pause: Callable[[], None],
+) -> Callable[[int, int, int, int], int]:
     """A callback that reads its arguments from the engine's value slots. It never raises.
 
     It is called from native code: ctypes would answer an exception with garbage, which the engine takes for a trap's
     address, and the daemon would be gone. So here everything is caught, and a bug of ours is a status for the guest.
     """
     fault, broken = signature.fault, signature.broken
-    if "i64" in signature.params or not signature.results:
-        return _general(name, signature, function, count, pause)
-    # ctypes gives one item for an empty slice with a step, so a function without parameters gets an empty one.
-    stop, words = (_WORDS * len(signature.params), _WORDS) if signature.params else (0, 1)
+    arguments = struct.Struct("<" + "".join(_UNPACK[kind] for kind in signature.params)).unpack_from
+    answer = _RESULT if signature.results else _no_result
 
-    def called(_data: Any, _caller: Any, values: Any, _count: int) -> int:
+    def called(_data: int, _caller: int, slots: int, _count: int) -> int:
         try:
             if not count() % SAMPLE:
                 pause()
-            values[0] = function(*values[0:stop:words])
+            answer(memory, slots, function(*arguments(memory, slots)))
         except OutOfBoundsError:
-            values[0] = fault
+            answer(memory, slots, fault)
         except BaseException:
-            values[0] = broken
+            answer(memory, slots, broken)
             with contextlib.suppress(BaseException):  # not even logging it may raise
                 logger.exception("host function %s failed", name)
         return 0
@@ -178,29 +188,8 @@ def _unchecked(
     return called
 
 
-def _general(
-    name: str, signature: Signature, function: HostFunction, count: Callable[[], int], pause: Callable[[], None]
-) -> Callable[[Any, Any, Any, int], int]:
-    """As _unchecked, for 64-bit parameters and for functions without a result."""
-    slots = tuple((_WORDS * index, kind == "i64") for index, kind in enumerate(signature.params))
-    returns = bool(signature.results)
-
-    def called(_data: Any, _caller: Any, values: Any, _count: int) -> int:
-        status = signature.broken
-        try:
-            if not count() % SAMPLE:
-                pause()
-            status = function(*(values[at] | (values[at + 1] << 32 if wide else 0) for at, wide in slots)) or 0
-        except OutOfBoundsError:
-            status = signature.fault
-        except BaseException:
-            with contextlib.suppress(BaseException):
-                logger.exception("host function %s failed", name)
-        if returns:
-            values[0] = status
-        return 0
-
-    return called
+def _no_result(_memory: memoryview, _slots: int, _value: int | None) -> None:
+    """Where the module declares no result, there is no slot for one."""
 
 
 class _FastGuest:
@@ -220,6 +209,7 @@ class _FastGuest:
         "_trap",
         "_trap_slot",
         "_values",
+        "due",
         "memory",
     )
 
@@ -227,13 +217,15 @@ class _FastGuest:
         self._call = ffi.call
         self._deadline = ffi.deadline
         self._context = ctypes.byref(store._context().contents)
-        self._values = _Values()
-        self._slots = ctypes.byref(self._values)
+        slots = _Values()
+        self._slots = ctypes.byref(slots)
+        self._values = memoryview(slots).cast("B").cast("I")  # quicker to read and write than the array itself
         self._trap = ctypes.c_void_p()
         self._trap_slot = ctypes.byref(self._trap)
         self._table = ffi.table(len(names))
         self._functions = tuple(self._find(ffi, instance, names))
         self.memory = self._memory(ffi, instance)
+        self.due = UNSET
 
     def _find(self, ffi: FastFfi, instance: wasmtime.Instance, names: Sequence[str]) -> Iterator[Any]:
         """Pointers to the functions of those names, kept in `_table`."""
@@ -260,12 +252,13 @@ class _FastGuest:
         base: int = ffi.base(self._context, ctypes.byref(memory))
         return GuestMemory(base, partial(ffi.measure, self._context, ctypes.byref(memory)))
 
-    def call(self, function: int, *args: int) -> int:
+    def call(self, function: int, first: int = 0, second: int = 0, third: int = 0, *more: int) -> int:
         """Call an export; see Guest."""
-        count = len(args)
         values = self._values
-        _PACK[count](values, 0, *args)
-        error = self._call(self._context, self._functions[function], self._slots, _COUNTS[count], self._trap_slot)
+        _PACK_FIRST(values, 0, first, second, third)
+        if more:
+            _PACK[len(more)](values, _FIRST * _SLOT, *more)
+        error = self._call(self._context, self._functions[function], self._slots, _SLOTS, self._trap_slot)
         if error or self._trap:
             raise self._failure(error)
         result: int = values[0]
@@ -282,7 +275,8 @@ class _FastGuest:
         return self._functions[function] is not _ABSENT
 
     def set_deadline(self, ticks: int) -> None:
-        """Trap in that many epochs."""
+        """Trap in that many epochs; see Guest."""
+        self.due = UNSET
         self._deadline(self._context, ctypes.c_uint64(ticks))
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import wasmtime
 
 from reconciler.wasm.ffi.memory import GuestMemory, OutOfBoundsError
-from reconciler.wasm.ffi.seam import Guest, HostFunction, Signature, func_type
+from reconciler.wasm.ffi.seam import UNSET, Guest, HostFunction, Signature, func_type
 from reconciler.wasm.pace import SAMPLE
 
 logger: Final = logging.getLogger(__name__)
@@ -69,12 +69,13 @@ class SafeFfi:
 class _SafeGuest:
     """An instance over the public API."""
 
-    __slots__ = ("_functions", "_store", "memory")
+    __slots__ = ("_functions", "_store", "due", "memory")
 
     def __init__(self, store: wasmtime.Store, instance: wasmtime.Instance, names: Sequence[str]) -> None:
         exports = instance.exports(store)
         found = [exports.get(name) for name in names]
         self._store = store
+        self.due = UNSET
         self._functions = tuple(item if isinstance(item, wasmtime.Func) else None for item in found)
         memory = exports.get("memory")
         self.memory: GuestMemory | None = None
@@ -95,7 +96,8 @@ class _SafeGuest:
         return self._functions[function] is not None
 
     def set_deadline(self, ticks: int) -> None:
-        """Trap in that many epochs."""
+        """Trap in that many epochs; see Guest."""
+        self.due = UNSET
         self._store.set_epoch_deadline(ticks)
 
 

@@ -17,6 +17,9 @@ GUEST_ERRORS: Final = (wasmtime.Trap, wasmtime.WasmtimeError)
 INTERRUPT: Final = "wasm trap: interrupt"
 """The engine's words for a guest that ran past its deadline."""
 
+UNSET: Final = -1
+"""No epoch: nothing is known of the deadline."""
+
 
 class HostFunction(Protocol):
     """A host function: takes unsigned integers as many as its type says, returns a status (or None)."""
@@ -42,6 +45,8 @@ class Guest(Protocol):
 
     memory: GuestMemory | None
     """The export `memory`, where there is one."""
+    due: int
+    """For the caller: the epoch that the deadline was set to, so that it is set anew only where it differs."""
 
     def call(self, function: int, *args: int) -> int:
         """Call an export with 32-bit integers; its first result, 0 without. Raises GuestError."""
@@ -50,13 +55,14 @@ class Guest(Protocol):
         """Whether the instance exports it."""
 
     def set_deadline(self, ticks: int) -> None:
-        """Trap in that many epochs."""
+        """Trap in that many epochs. `due` is UNSET from then on."""
 
 
 class UnboundGuest:
     """What stands for an instance while its wasm start function runs: it has no exports and no memory yet."""
 
     memory: GuestMemory | None = None
+    due = UNSET
 
     def call(self, function: int, *args: int) -> int:
         """Nothing can be called: 0."""

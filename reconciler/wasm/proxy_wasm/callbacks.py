@@ -39,15 +39,14 @@ class Callbacks:
         self.done = self.place("proxy_on_done")
         self.log = self.place("proxy_on_log")
         self.delete = self.place("proxy_on_delete")
-        self._two = {place[name] for name in self.names if name.endswith("_headers") and len(exports[name].params) == 2}
+        self.without_end = frozenset(
+            place[name] for name in self.names if name.endswith("_headers") and len(exports[name].params) == 2
+        )
+        """Callbacks for headers that lack the parameter for the stream's end, which came with 0.2.0."""
 
     def place(self, name: str) -> int:
         """Where a callback lies; ABSENT where it is missing."""
         return self._place.get(name, ABSENT)
-
-    def takes_end_of_stream(self, callback: int) -> bool:
-        """Whether a headers callback has the parameter that came with 0.2.0."""
-        return callback not in self._two
 
 
 def _check(export: ExportShape) -> None:

@@ -1,11 +1,16 @@
 """Host functions about headers and trailers."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from reconciler.wasm.kind import Headers
 from reconciler.wasm.proxy_wasm import abi, wire
 from reconciler.wasm.proxy_wasm.hostcalls import HostCall, HostCallGroup
 from reconciler.wasm.proxy_wasm.state import GuestState
+
+_SMALL: Final = 1024
+_FEW: Final = 32
+"""A pair of so many bytes is added to a map of fewer pairs than that without counting what the map holds."""
 
 
 class MapCalls(HostCallGroup):
@@ -72,7 +77,8 @@ class MapCalls(HostCallGroup):
         state = self._current.state
         if key_size + value_size > wire.MAX_BYTES:
             return abi.BAD_ARGUMENT
-        pair = (_text(state, key, key_size).lower(), _text(state, value, value_size))
+        read = state.memory.read
+        pair = (read(key, key_size).decode("latin-1").lower(), read(value, value_size).decode("latin-1"))
         found = _changeable(state, kind)
         if found is None:
             return abi.BAD_ARGUMENT
@@ -115,7 +121,9 @@ class MapCalls(HostCallGroup):
 
 
 def _is_full(found: Headers, size: int, *, pairs: int = 1) -> bool:
-    """Whether a map has no room for some more pairs with `size` bytes in all."""
+    """Whether a map has no room for some more pairs with `size` bytes in all. A few small ones always have it."""
+    if size <= _SMALL and len(found) < _FEW:
+        return False
     return len(found) + pairs > wire.MAX_PAIRS or wire.encoded_size(found) + size > wire.MAX_BYTES
 
 

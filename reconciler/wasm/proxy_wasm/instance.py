@@ -113,14 +113,17 @@ class ProxyWasmInstance:
         runtime, state = self._runtime, self._state
         if self._closed:
             raise GuestFailed(Failure(Reason.INTERNAL, "the instance is closed"))
-        left = call.deadline - time.monotonic()
-        if left <= 0:
+        if call.deadline <= time.monotonic():
             raise GuestFailed(Failure(Reason.DEADLINE_EXCEEDED, "no time was left for the guest"), fatal=False)
         if runtime.fuel is not None:
             self._store.set_fuel(runtime.fuel)
         state.call = call
-        runtime.ticker.enter(self)
-        state.guest.set_deadline(1 if call.brief and runtime.watched else runtime.ticker.ticks(left))
+        ticker, guest = runtime.ticker, state.guest
+        ticker.enter(self)
+        due = ticker.epoch + 1 if call.brief and runtime.watched else ticker.due(call.deadline)
+        if due != guest.due:
+            guest.set_deadline(due - ticker.epoch)
+            guest.due = due
         current = runtime.current
         before = current.state
         current.state = state
@@ -202,9 +205,11 @@ class ProxyWasmInstance:
             self._goes_on(stream)
 
     def _headers(self, stream: Stream, callback: int, count: int, end: int) -> bool:
-        if self._runtime.callbacks.takes_end_of_stream(callback):
-            return self._step(stream, callback, count, end)
-        return self._step(stream, callback, count)
+        state = self._state
+        state.stream = stream
+        if callback in self._runtime.callbacks.without_end:
+            return state.guest.call(callback, stream.context, count) == abi.PAUSE
+        return state.guest.call(callback, stream.context, count, end) == abi.PAUSE
 
     def _step(self, stream: Stream, callback: int, *values: int) -> bool:
         """Call back for a stream; whether the guest paused it."""

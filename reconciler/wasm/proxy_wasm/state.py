@@ -117,15 +117,15 @@ class GuestState:
 
     def give(self, data: Body, address_at: int, size_at: int) -> int:
         """Hand bytes to the guest in memory that it allocates and then owns. A status; may raise OutOfBoundsError."""
-        size = len(data)
+        size, memory = len(data), self.memory
         address = 0
         if size:
             address = self.allocate(size)
             if not address:
                 return abi.INTERNAL_FAILURE
-            self.memory.write(address, data)
-        self.memory.write_u32(address_at, address)
-        self.memory.write_u32(size_at, size)
+            memory.write(address, data)
+        memory.write_u32(address_at, address)
+        memory.write_u32(size_at, size)
         return abi.OK
 
     def allocate(self, size: int) -> int:

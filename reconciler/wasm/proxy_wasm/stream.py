@@ -102,9 +102,10 @@ class Stream:
         pairs = self.maps[abi.RESPONSE_HEADERS]
         if pairs is None:
             return Response(200, [], body)
-        status = next((value for key, value in pairs if key == ":status"), "200")
-        return Response(
-            int(status) if status.isdecimal() and len(status) == 3 else 200,
-            [pair for pair in pairs if not pair[0].startswith(":")],
-            body,
-        )
+        status, headers = "", []
+        for pair in pairs:
+            if pair[0][:1] != ":":
+                headers.append(pair)
+            elif not status and pair[0] == ":status":
+                status = pair[1]
+        return Response(int(status) if status.isdecimal() and len(status) == 3 else 200, headers, body)
