@@ -56,6 +56,10 @@ class _TracedServices:
         self._services = services
         self._tracer = tracer
 
+    def log_level(self) -> int:
+        """See GuestServices."""
+        return self._services.log_level()
+
     def log(self, level: int, message: str, request_id: str = "") -> None:
         self._services.log(level, message, request_id)
 

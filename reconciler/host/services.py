@@ -48,6 +48,11 @@ class PluginServices:
             self._log.warning("%d lines were not written: the plugin logs too much", dropped, extra=about)
         self._log.log(severity, "%s", message, extra=about)
 
+    def log_level(self) -> int:
+        """The least level that reaches the log."""
+        heard = (level for level, severity in enumerate(LEVELS) if self._log.isEnabledFor(severity))
+        return next(heard, len(LEVELS) - 1)
+
     def store(self, name: str) -> KeyValueStore | None:
         """A state store that the plugin may read."""
         return self._find_store(name) if name in self._stores or ANY_STORE in self._stores else None

@@ -143,6 +143,9 @@ class GuestServices(Protocol):
     def log(self, level: int, message: str, request_id: str = "") -> None:
         """Write a guest's line to the plugin's log. Levels are proxy-wasm's: 0 trace .. 5 critical."""
 
+    def log_level(self) -> int:
+        """The least level of the plugin's log that is written at all."""
+
     def store(self, name: str) -> KeyValueStore | None:
         """A state store by name; None where it is not configured."""
 

@@ -16,6 +16,7 @@ from reconciler.core.states import Reason
 from reconciler.host.fetch.web import refused
 from reconciler.host.files import FileDigests, RootedFiles
 from reconciler.wasm.kind import ModuleRefused
+from specs.document import parse_text
 from specs.model import WasmPlugin
 from tests.fetch.signing import Signer
 
@@ -284,6 +285,16 @@ def test_without_a_key_that_can_be_read_nothing_runs(root: Path, content: bytes 
 
     assert reason is Reason.SIGNATURE_INVALID
     assert str(root / "key.pub") in message
+
+
+def test_a_url_without_a_digest_is_no_spec() -> None:
+    parsed = parse_text(
+        "apiVersion: wasm-reconciler.dev/v1alpha1\nkind: WasmPlugin\nmetadata: {name: a}\n"
+        "spec: {module: {url: https://example.com/a.wasm}}\n",
+        "a.yaml",
+    )
+    assert not parsed.documents
+    assert "url needs a digest" in str(parsed.problems)
 
 
 @pytest.mark.parametrize("bad", [{}, {"ed25519": {}}, {"ed25519": {"publicKeyFile": ""}}, {"rsa": {}}, True])

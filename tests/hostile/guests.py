@@ -25,7 +25,15 @@ IMPORTS: Mapping[str, str] = {
 }
 """Host functions that guests here use, with a letter for each parameter."""
 
-WASI: Mapping[str, str] = {"proc_exit": "i", "poll_oneoff": "iiii", "fd_write": "iiii", "random_get": "ii"}
+WASI: Mapping[str, str] = {
+    "proc_exit": "i",
+    "poll_oneoff": "iiii",
+    "fd_write": "iiii",
+    "random_get": "ii",
+    "args_get": "ii",
+    "environ_get": "ii",
+    "clock_time_get": "iIi",
+}
 
 CALLBACKS: Mapping[str, tuple[int, bool]] = {
     "_initialize": (0, False),

@@ -123,6 +123,15 @@ STORMS = {
         imports="fd_write",
         data='(data (i32.const 0) "\\00\\20\\00\\00\\00\\f0\\00\\00")',
     ),
+    "stderr": storm(
+        f"(call $fd_write {constants(2, 0, 1024, 64)})",
+        imports="fd_write",
+        data='(data (i32.const 0) "\\00\\20\\00\\00\\00\\f0\\00\\00")',
+    ),
+    "no stream": storm(f"(call $fd_write {constants(99, 0, 1024, 64)})", imports="fd_write"),
+    "arguments": storm(f"(call $args_get {constants(1024, 2048)})", imports="args_get"),
+    "environment": storm(f"(call $environ_get {constants(1024, 2048)})", imports="environ_get"),
+    "clock": storm("(call $clock_time_get (i32.const 1) (i64.const 1) (i32.const 1024))", imports="clock_time_get"),
     "shared data": storm(
         "(call $proxy_set_shared_data (i32.const 0) (i32.add (i32.const 9) (i32.const 0)) (i32.const 0)"
         " (i32.const 100000) (i32.const 0))",

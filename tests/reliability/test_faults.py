@@ -2,16 +2,20 @@
 
 import ast
 import contextlib
+import http.client
 import os
 import resource
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from api.wsgi.server import ACCEPT_PAUSE
 from tests.daemon import ROOT, until
 from tests.reliability.conftest import Daemon
 
@@ -92,6 +96,50 @@ def test_without_descriptors_it_says_so_and_recovers(daemon: Daemon) -> None:
     daemon.want("b", "two")  # else the next resync finds it, ten seconds later
     until(lambda: daemon.answers("b", "two"))
     assert daemon.answers("a", "one")
+
+
+def test_without_descriptors_no_listener_spins_and_open_connections_are_served(daemon: Daemon) -> None:
+    daemon.module("one.wat", "one")
+    daemon.want("a", "one")
+    daemon.start()
+    until(lambda: daemon.answers("a", "one"))
+    with ExitStack() as stack:
+        kept = [
+            stack.enter_context(contextlib.closing(http.client.HTTPConnection(place, timeout=30)))
+            for place in (daemon.listen, daemon.admin)
+        ]
+        asks = [(kept[0], "/invoke/a"), (kept[1], "/readyz")]
+        assert [status(*ask) for ask in asks] == [200, 200]
+        before = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{daemon.pid}/fd")), before[1]))
+        for place in (daemon.listen, daemon.admin):
+            host, _, port = place.rpartition(":")
+            for _ in range(20):
+                stack.enter_context(socket.create_connection((host, int(port))))
+        until(lambda: daemon.log.count("no connection can be accepted") >= 1)
+        began, used = time.monotonic(), cpu_seconds(daemon)
+        assert [status(*ask) for ask in asks] == [200, 200]
+        until(lambda: daemon.log.count("no connection can be accepted") >= 2)
+        assert time.monotonic() - began > ACCEPT_PAUSE / 2, "it tries once a second"
+        assert cpu_seconds(daemon) - used < 0.5
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, before)
+        assert [status(*ask) for ask in asks] == [200, 200]
+    until(lambda: daemon.answers("a", "one"))
+    assert daemon.ask("GET", "/readyz")[0] == 200
+
+
+def status(connection: http.client.HTTPConnection, path: str) -> int:
+    """Ask on a connection that stays open."""
+    connection.request("GET", path)
+    with connection.getresponse() as answer:
+        answer.read()
+        return answer.status
+
+
+def cpu_seconds(daemon: Daemon) -> float:
+    """What the process has used."""
+    fields = Path(f"/proc/{daemon.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _ask(daemon: Daemon) -> None:

@@ -237,6 +237,11 @@ def test_lines_reach_the_log_with_their_level(world: World) -> None:
     assert world.services.lines == [(level, "héll") for level in range(6)]
 
 
+def test_the_level_that_is_worth_logging_is_told(world: World) -> None:
+    world.services.level = 3
+    assert world.probe(("proxy_get_log_level", [OUT])).u32(OUT) == 3
+
+
 def test_a_long_line_is_cut(world: World) -> None:
     world.probe(("proxy_log", [2, 0, 60000]))
     assert len(world.services.lines[0][1]) < 10_000

@@ -61,6 +61,9 @@ class Services:
     def __init__(self) -> None:
         self.lines: list[tuple[int, str, str]] = []
 
+    def log_level(self) -> int:
+        return 1
+
     def log(self, level: int, message: str, request_id: str = "") -> None:
         self.lines.append((level, message, request_id))
 

@@ -52,8 +52,12 @@ class Services:
     """What the host offers; remembers what guests said and asked."""
 
     lines: list[tuple[int, str]] = field(default_factory=list)
+    level: int = 1
     invoked: list[Request] = field(default_factory=list)
     answer: Response | GuestFailed = field(default_factory=lambda: Response(200, [], b"answer"))
+
+    def log_level(self) -> int:
+        return self.level
 
     def log(self, level: int, message: str, request_id: str = "") -> None:
         self.lines.append((level, message))

@@ -40,8 +40,9 @@ class PluginCalls(HostCallGroup):
         return abi.OK
 
     def log_level(self, level_at: int) -> int:
-        """The least level that is worth logging: the host takes all and filters itself."""
-        self._current.state.memory.write_u32(level_at, 0)
+        """The least level that is worth logging."""
+        state = self._current.state
+        state.memory.write_u32(level_at, state.facts.services.log_level())
         return abi.OK
 
     def now(self, time_at: int) -> int:

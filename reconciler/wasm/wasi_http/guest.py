@@ -19,6 +19,7 @@ from reconciler.wasm.kind import GuestServices, ModuleRefused, ModuleShape
 from reconciler.wasm.wasi_http.instance import ComponentSlot, Parts
 from reconciler.wasm.wasi_http.light import LightHost, LightParts, LightSlot
 from reconciler.wasm.wasi_http.linking import Linked, offers
+from reconciler.wasm.wasi_http.memory_files import MemoryFiles
 from reconciler.wasm.wasi_http.outgoing import Egress
 from reconciler.wasm.wasi_http.run import Current
 from reconciler.wasm.wasi_http.streams import Lender, Spools
@@ -43,6 +44,7 @@ class WasiHttpKind:
         self._lock = threading.Lock()
         self._lenders: dict[bool, Lender] = {}
         self.light = LightHost(engine, self.ffi)
+        self._memory: MemoryFiles | None = None
 
     def recognise(self, shape: ModuleShape) -> bool:
         """Whether a module is a component with an HTTP handler. What it imports is judged, and named, by `prepare`."""
@@ -69,7 +71,8 @@ class WasiHttpKind:
         """The component that lends streams, for stores of that engine."""
         with self._lock:
             if metered not in self._lenders:
-                self._lenders[metered] = Lender(self.engine.native(metered), self.ffi)
+                self._memory = self._memory or MemoryFiles()
+                self._lenders[metered] = Lender(self.engine.native(metered), self.ffi, self._memory)
             return self._lenders[metered]
 
     def _check(self) -> None:

@@ -12,7 +12,6 @@ import itertools
 import os
 import shutil
 import struct
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from wasmtime import _ffi as native
 from reconciler.core.revision import InstanceSpec, PreopenDir
 from reconciler.wasm.ffi.components import ComponentFfi, GuestRefused
 from reconciler.wasm.ffi.values import Foreign
+from reconciler.wasm.wasi_http.memory_files import MemoryFiles
 from reconciler.wasm.wasi_http.printed import Prints
 
 LENDER: Final = b"""(component
@@ -66,7 +66,6 @@ FILES: Final = Path(__file__).parent / "files.wat"
 _BASIC: Final = ("input", "output", "printing", "wait")
 _OF_FILES: Final = ("read", "write")
 """What the two lending components export."""
-_MEMORY: Final = "/dev/shm"  # noqa: S108 - mkdtemp makes the names in it
 _DIRECTORY: Final = ".bodies"
 """What the directory is called in the store. Guests that are given no directories are not shown it."""
 _FIRST_NAME: Final = ord("0")
@@ -122,8 +121,9 @@ class Spools:
 class Lender:
     """The lending components, compiled, their linker, and the callback that takes what guests print."""
 
-    def __init__(self, engine: wasmtime.Engine, ffi: ComponentFfi) -> None:
+    def __init__(self, engine: wasmtime.Engine, ffi: ComponentFfi, memory: MemoryFiles) -> None:
         self.ffi = ffi
+        self.memory = memory
         self._basic = model.Component(engine, LENDER)
         self._files = model.Component(engine, FILES.read_bytes())
         self._exports = _exports(self._basic, _BASIC) | _exports(self._files, _OF_FILES)
@@ -168,8 +168,8 @@ class Lender:
 class Directory:
     """The files of one store: a directory in memory where there is one, which holds nothing between requests."""
 
-    def __init__(self) -> None:
-        self.path = tempfile.mkdtemp(prefix="guest-", dir=_MEMORY if os.path.isdir(_MEMORY) else None)
+    def __init__(self, memory: MemoryFiles) -> None:
+        self.path = memory.directory()
         self.spools: list[Spool] = []
 
     def add(self, data: bytes = b"") -> Spool:
@@ -215,7 +215,7 @@ class Streams:
         self._functions: dict[str, model.Func] = {}
         self.prints = Prints()
         self._number = lender.add(self.prints)
-        self._directory = Directory() if files else None
+        self._directory = Directory(lender.memory) if files else None
         self.response: Spool
 
     def open(self, request: bytes, response: Spool) -> None:
