@@ -42,6 +42,7 @@ class RouteLease:
     """One of a route's instances."""
 
     revision = "1"
+    streams = False
 
     def __init__(self, name: str, route: Route) -> None:
         self.plugin = f"plugin-{name}"
