@@ -20,7 +20,7 @@ LIMITS = replace(SPEC.limits, response_bytes=100_000)
 @pytest.fixture
 def program(world: World) -> Iterator[ProgramSlot]:
     prepared = CommandComponentKind(world.kind).prepare(
-        world.module(SHOUT), replace(SPEC, limits=LIMITS), world.services
+        world.modules.get(SHOUT), replace(SPEC, limits=LIMITS), world.services
     )
     yield prepared.start()
     prepared.close()
@@ -59,12 +59,12 @@ def test_an_endless_answer_is_stopped(program: ProgramSlot) -> None:
 
 def test_the_kind_is_found_by_itself_and_by_its_name(world: World) -> None:
     kinds = standard_kinds(world.engine, world.upstreams, SharedSpaces())
-    shape = world.module(SHOUT).shape
+    shape = world.modules.get(SHOUT).shape
     for abi in ("auto", "wasi-command"):
         assert isinstance(kinds.choose(shape, abi), CommandComponentKind)
     with pytest.raises(ModuleRefused, match="no wasi-http module"):
         kinds.choose(shape, "wasi-http")
-    assert not isinstance(kinds.choose(world.module(ECHO).shape), CommandComponentKind)
+    assert not isinstance(kinds.choose(world.modules.get(ECHO).shape), CommandComponentKind)
 
 
 def test_a_missing_import_is_named_in_full(world: World) -> None:

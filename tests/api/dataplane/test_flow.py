@@ -1,10 +1,10 @@
 """Bodies that flow, seen from the wire, with guests in Python that read and write their ends of the pipes."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 import pytest
@@ -25,19 +25,16 @@ HEAD = b"POST /x HTTP/1.1\r\nHost: h\r\nid: f\r\nte: trailers\r\nTransfer-Encodi
 @contextmanager
 def ends(flow: Flow) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     """A guest's ends, opened as the engine opens them."""
-    opened: list[BinaryIO] = []
+    opened: list[int] = []
     body = f"/proc/self/fd/{flow.request}" if flow.request >= 0 else "/dev/null"
 
     def open_ends() -> None:
-        opened.append(Path(body).open("rb", buffering=0))
-        opened.append(Path(f"/proc/self/fd/{flow.descriptor}").open("wb", buffering=0))
+        opened.append(os.open(body, os.O_RDONLY))
+        opened.append(os.open(f"/proc/self/fd/{flow.descriptor}", os.O_WRONLY))
 
     flow.start(CallContext(time.monotonic() + 5), LIMITS, open_ends)
-    try:
-        yield opened[0], opened[1]
-    finally:
-        for end in opened:
-            end.close()
+    with open(opened[0], "rb", buffering=0) as body_end, open(opened[1], "wb", buffering=0) as answer_end:
+        yield body_end, answer_end
 
 
 def copy(request: Request, flow: Flow) -> Response | None:
