@@ -26,6 +26,8 @@ from reconciler.wasm.wasi_http.streams import Lender, Spools
 NAME: Final = "wasi-http"
 
 _WITH_FILES: Final = ("wasi:http/outgoing-handler", "wasi:cli/stdin")
+BUFFERED: Final = 8 * 2**20
+"""Bytes of an answer: where it may be larger, it never is made on an event loop, which would have to hold all of it."""
 _WAITS: Final = ("wasi:http/outgoing-handler", "wasi:keyvalue/", "wasi:clocks/monotonic-clock")
 
 
@@ -132,7 +134,7 @@ class PreparedLight:
 
     def __init__(self, host: LightHost, module: CompiledModule, spec: InstanceSpec, services: GuestServices) -> None:
         assert module.component is not None
-        self.info = GuestInfo(NAME)
+        self.info = GuestInfo(NAME, may_wait=spec.limits.response_bytes > BUFFERED, streams=True)
         entry = _entry(module.component, module.shape, RUN)
         self._parts = LightParts(host, host.recipe(module, entry, spec), spec, services)
 
