@@ -136,7 +136,7 @@ class PreparedLight:
 
     def __init__(self, host: LightHost, module: CompiledModule, spec: InstanceSpec, services: GuestServices) -> None:
         assert module.component is not None
-        self.info = GuestInfo(NAME)
+        self.info = GuestInfo(NAME, may_wait=spec.limits.response_bytes > BUFFERED, streams=True)
         entry = _entry(module.component, module.shape, RUN)
         self._parts = LightParts(host, host.recipe(module, entry, spec), spec, services)
 
