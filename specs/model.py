@@ -196,7 +196,7 @@ class Capabilities(Part):
     """What the guest may reach. Empty means denied."""
 
     allowed_hosts: tuple[str, ...] = Field((), description="host or host:port that http calls may name.")
-    stores: tuple[str, ...] = Field((), description="Key-value stores that the guest may read, by name; * for all.")
+    stores: tuple[str, ...] = Field((), description="Key-value stores that the guest may use, by name; * for all.")
     preopens: tuple[Preopen, ...] = Field((), description="Directories that the guest may open.")
     namespace: Name | None = Field(
         None, description="Plugins that name one namespace share their shared data, queues and metrics; default: alone."

@@ -107,6 +107,12 @@ class RunningDaemon:
         (self.modules / name).write_bytes(answering(text))
         return name
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:

@@ -5,6 +5,7 @@ Belongs here: what an answer says. Does not: how it is written on a connection (
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -36,11 +37,15 @@ a CRLF of its own, so none can pass for two, or hide a withheld name before a co
 
 @dataclass(slots=True)
 class Answer:
-    """An answer that may go out. `block` are the header lines as HTTP/1 writes them, without those that are ours."""
+    """An answer that may go out. `block` are the header lines as HTTP/1 writes them, without those that are ours.
+
+    `trailers` are lines, too.
+    """
 
     status: int
     block: str
     body: bytes
+    trailers: str = ""
 
 
 def error(status: int, sentence: str, *, retry_after: int | None = None, **details: str) -> Answer:
@@ -99,7 +104,20 @@ def guest_answered(plugin: str, response: Response) -> Answer:
         joined = joined.replace("\0", ": ")
         if len(joined) > HEAD_BYTES:
             return _bad_response(plugin, f"the headers take {len(joined)} bytes; {HEAD_BYTES} go out at most")
-    return Answer(status, joined, b"" if status in BODILESS else response.body)
+    trailers = trailer_block(response.trailers) if response.trailers else ""
+    if trailers is None:
+        return _bad_response(plugin, _first_bad_line(list(response.trailers)))
+    return Answer(status, joined, b"" if status in BODILESS else response.body, trailers)
+
+
+def trailer_block(trailers: Iterable[tuple[str, str]]) -> str | None:
+    """The lines of trailers as HTTP/1 writes them; None where one cannot go out. What no trailer may be is left out."""
+    named = ((name.lower(), value) for name, value in trailers)
+    kept = [pair for pair in named if pair[0] not in WITHHELD and not pair[0].startswith("content-")]
+    joined = "".join(f"{name}\0{value}\r\n" for name, value in kept)
+    if _LINES.fullmatch(joined) is None or joined.count("\r\n") != len(kept) or len(joined) > HEAD_BYTES:
+        return None
+    return joined.replace("\0", ": ")
 
 
 def _bad_response(plugin: str, message: str) -> Answer:

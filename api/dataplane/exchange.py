@@ -18,7 +18,9 @@ from typing import Protocol
 
 from api.dataplane import answers
 from api.dataplane.answers import Answer
+from api.dataplane.inflow import Inflow
 from api.dataplane.mailbox import Mailbox
+from api.dataplane.pump import FlowSink, Pump
 from api.dataplane.threads import GuestThreads
 from reconciler.host.invoke import CutShort, Dispatcher, Lease, RouteUnknown, Unroutable
 from reconciler.wasm.kind import GuestFailed, Request, Response
@@ -41,7 +43,7 @@ class NoObserver:
         """Forget it."""
 
 
-class Sink(Protocol):
+class Sink(FlowSink, Protocol):
     """Where an answer goes: a connection, or a stream of one."""
 
     def answer(self, answer: Answer) -> None:
@@ -65,6 +67,7 @@ class Exchange:
     __slots__ = (
         "_began",
         "_gateway",
+        "_inflow",
         "_lasts",
         "_over",
         "_plugin",
@@ -72,10 +75,11 @@ class Exchange:
         "_sink",
         "_timer",
         "_waited",
+        "pump",
         "waiting",
     )
 
-    def __init__(self, gateway: Gateway, request: Request, sink: Sink) -> None:
+    def __init__(self, gateway: Gateway, request: Request, sink: Sink, inflow: Inflow | None = None) -> None:
         self._gateway = gateway
         self._request = request
         self._sink = sink
@@ -85,6 +89,9 @@ class Exchange:
         self._plugin = ""
         self._over = False
         self._lasts = False
+        self._inflow = inflow
+        self.pump: Pump | None = None
+        """There where the bodies may flow."""
         self.waiting = False
 
     def begin(self) -> None:
@@ -104,7 +111,17 @@ class Exchange:
         if self._over:
             return
         self._stop_waiting(abandon=self.waiting)
+        if self.pump is not None:
+            self.pump.cancel()
         self._end(CLIENT_GONE)
+
+    def break_off(self, refusal: Answer) -> None:
+        """The request's body, which came while it was under way, will not be whole."""
+        if self.pump is not None:
+            self.pump.break_off(refusal)
+        elif not self._over:
+            self._stop_waiting(abandon=self.waiting)
+            self._finish(refusal)
 
     def granted(self, lease: Lease) -> None:
         """An instance is there (Waiter; any thread)."""
@@ -159,8 +176,10 @@ class Exchange:
 
     def _call(self, lease: Lease) -> None:
         self._plugin = lease.plugin
-        if lease.inline and not self._lasts:
+        if lease.inline and not self._lasts and self._inflow is None:
             self._call_here(lease)
+        elif lease.streams or self._inflow is not None:
+            self._flow(lease)
         elif not self._gateway.threads.run(partial(self._call_on_thread, lease)):
             lease.cancel()
             self._finish(answers.error(503, "no thread is free to run the guest", retry_after=1, plugin=lease.plugin))
@@ -176,6 +195,26 @@ class Exchange:
                 self._finish(answer)
         if self._lasts:
             self.begin()
+    def _flow(self, lease: Lease) -> None:
+        gateway, busy = self._gateway, "no thread is free to run the guest"
+        if not lease.streams:
+            busy = f"the route {self._request.route!r} changed while the body came"
+        else:
+            try:
+                self.pump = Pump(
+                    gateway.loop, gateway.mailbox, self._sink, self._inflow, answer=self._finish, ended=self._flowed
+                )
+                if self.pump.start(lease, self._request, gateway.threads):
+                    return
+            except OSError as error:
+                busy = f"no pipe is free for the guest: {error.strerror}"
+        lease.cancel()
+        self._finish(answers.error(503, busy, retry_after=1, plugin=lease.plugin))
+
+    def _flowed(self, status: int) -> None:
+        """An answer that flowed has ended."""
+        if not self._over:
+            self._end(status)
 
     def _call_on_thread(self, lease: Lease) -> None:
         answer = answers.INTERNAL

@@ -18,13 +18,19 @@ from api.dataplane.answers import Answer
 from api.dataplane.connections import Connections
 from api.dataplane.exchange import Exchange, Gateway
 from api.dataplane.http1_reader import Http1Reader, ReaderContext, Stage, Turn
+from api.dataplane.http1_stream import OutStream, wants_trailers
+from api.dataplane.inflow import Inflow
 from api.dataplane.settings import Settings
+from reconciler.wasm.flow import MOST
 
 FAIR_TURNS: Final = 16
 """Pipelined requests that are begun before other connections get a turn."""
 
 JOIN_BYTES: Final = 64 * 1024
 """A body up to this goes out in one write with its head; copying a larger one costs more than a second write."""
+
+FLOW_AFTER: Final = 0.02
+"""Seconds that a body may take to be whole before a guest that can begin without it is started."""
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -60,6 +66,9 @@ class Http1Connection(asyncio.Protocol):
         self._unread: bytes | memoryview = b""
         self._exchange: Exchange | None = None
         self._turn: Turn | None = None
+        self._inflow: Inflow | None = None
+        self._out: OutStream | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self._read_paused = False
         self._write_paused = False
         self._untaken = 0
@@ -85,6 +94,9 @@ class Http1Connection(asyncio.Protocol):
         if self._closing or reader.over:
             return
         if self._turn is not None or reader.turns or self._unread:
+            if self._inflow is not None:
+                self._flow_in(data, self._inflow)
+                return
             # The client pipelines. One read is kept, no more are made until it is its turn.
             self._unread = data if not self._unread else bytes(self._unread) + data
             self._pause_reading()
@@ -100,6 +112,8 @@ class Http1Connection(asyncio.Protocol):
         self._client_done = True
         exchange = self._exchange
         if self._closing or not self._busy or (exchange is not None and exchange.waiting):
+            return False
+        if self._inflow is not None:  # the rest of its body will not come
             return False
         return self._transport.can_write_eof()  # False over TLS, which has no half-open connections
 
@@ -119,6 +133,8 @@ class Http1Connection(asyncio.Protocol):
         """The client reads slower than we answer."""
         self._write_paused = True
         self._untaken = 0
+        if self._exchange is not None and self._exchange.pump is not None:
+            self._exchange.pump.hold()
         self.deadline = self._loop.time() + self._context.settings.write_timeout
 
     def resume_writing(self) -> None:
@@ -127,6 +143,9 @@ class Http1Connection(asyncio.Protocol):
         self._untaken = 0
         settings = self._context.settings
         self.deadline = self._loop.time() + (settings.linger if self._closing else settings.keep_alive_timeout)
+        if self._exchange is not None and self._exchange.pump is not None:
+            self.deadline = inf
+            self._exchange.pump.go_on()
         self._advance()
 
     # What the set of connections calls.
@@ -140,6 +159,8 @@ class Http1Connection(asyncio.Protocol):
             self.deadline = now + self._context.settings.write_timeout
         elif unsent or self._closing:
             self._transport.abort()
+        elif self._inflow is not None and self._exchange is not None:
+            self._exchange.break_off(answers.error(408, f"{self._reader.stage.value} did not come in time"))
         elif self._reader.stage is Stage.REQUEST:
             self._close()
         else:
@@ -161,11 +182,62 @@ class Http1Connection(asyncio.Protocol):
         """The answer of the request that is under way."""
         turn = self._turn
         assert turn is not None
+        if answer.trailers and turn.request is not None and wants_trailers(turn.request):
+            self.begin_flow(answer, None)
+            self.send(answer.body)
+            self.end_flow(answer.trailers)
+            return
         begun_before = self._exchange is not None
         self._exchange = self._turn = None
         self._answer(turn, answer)
         if begun_before and not self._closing:
             self._advance()
+
+    def begin_flow(self, answer: Answer, length: int | None) -> None:
+        """The head of an answer whose body follows."""
+        turn = self._turn
+        assert turn is not None
+        assert turn.request is not None
+        self._out = out = OutStream(self._transport, turn.request, answer, length)
+        if out.ends_connection or self._context.connections.draining:
+            turn.persist = False
+        self._untaken = 0
+        request = turn.request
+        end = _KEEPS if request.http_version == "1.0" and turn.persist else _NO_MODE if turn.persist else _CLOSES
+        self._transport.write(
+            (
+                f"{_STATUS_LINES[answer.status]}{answer.block}{out.lines}{self._context.our_lines}"
+                f"x-request-id: {request.request_id}\r\n{end}"
+            ).encode("latin-1")
+        )
+
+    def send(self, data: bytes) -> None:
+        """A part of that body."""
+        assert self._out is not None
+        if data:
+            self._out.send(data)
+
+    def end_flow(self, trailers: str) -> None:
+        """That body is whole."""
+        turn, out = self._turn, self._out
+        assert turn is not None
+        assert out is not None
+        begun_before = self._exchange is not None
+        self._exchange = self._turn = self._out = None
+        out.end(trailers)
+        self._answered(close=not turn.persist or self._inflow is not None)
+        if begun_before and not self._closing:
+            self._advance()
+
+    def break_flow(self) -> None:
+        """That body will not be whole, which the client sees by how the connection ends."""
+        self._transport.abort()
+
+    def read_on(self) -> None:
+        """A guest took what there was of the request's body."""
+        if self._inflow is not None and not self._closing:
+            self.deadline = self._loop.time() + self._context.settings.body_timeout
+            self._resume_reading()
 
     # How it goes on.
 
@@ -204,11 +276,40 @@ class Http1Connection(asyncio.Protocol):
             self._answer(turn, refusal)
             return
         self._turn = turn
-        exchange = Exchange(self._context.gateway, request, self)
+        exchange = Exchange(self._context.gateway, request, self, self._inflow)
         exchange.begin()
         if self._turn is turn:
             self._exchange = exchange
             self.deadline = inf
+
+    def _hand_over(self) -> None:
+        """Begin a request whose body still comes."""
+        self._patience = None
+        if self._busy or self._closing or not self._reader.may_flow:
+            return
+        turn, self._inflow = self._reader.hand_over()
+        self._begin(turn)
+        self.read_on()
+
+    def _flow_in(self, data: bytes, inflow: Inflow) -> None:
+        """More of the body of the request that is under way."""
+        exchange = self._exchange
+        self._feed(data)
+        if inflow.complete:
+            self._inflow = None
+            self.deadline = inf
+        elif self._reader.over:
+            refusal = self._reader.turns.pop().refusal
+            if exchange is not None:
+                exchange.break_off(refusal or answers.INTERNAL)
+            return
+        elif len(inflow.data) > MOST:
+            self.deadline = inf
+            self._pause_reading()
+        else:
+            self.deadline = self._loop.time() + self._context.settings.body_timeout
+        if exchange is not None and exchange.pump is not None:
+            exchange.pump.feed()
 
     def _listen(self) -> None:
         """Nothing is due: the client goes on."""
@@ -226,6 +327,11 @@ class Http1Connection(asyncio.Protocol):
             self._transport.write(CONTINUE)
         if stage is Stage.BODY:
             self.deadline = self._loop.time() + self._context.settings.body_timeout
+            if self._reader.may_flow:
+                if self._reader.buffered >= MOST:
+                    self._hand_over()
+                elif self._patience is None:
+                    self._patience = self._loop.call_later(FLOW_AFTER, self._hand_over)
         elif stage is Stage.HEAD:  # once for a head, however many pieces it comes in
             self.deadline = min(self.deadline, self._loop.time() + self._context.settings.header_timeout)
 
@@ -239,13 +345,16 @@ class Http1Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _answer(self, turn: Turn, answer: Answer) -> None:
-        context = self._context
-        close = not turn.persist or context.connections.draining
+        close = not turn.persist or self._context.connections.draining or self._inflow is not None
         self._write(turn, answer, close)
+        self._answered(close=close)
+
+    def _answered(self, *, close: bool) -> None:
+        self._inflow = None
         if close:
             self._close()
         elif not self._write_paused:
-            self.deadline = self._loop.time() + context.settings.keep_alive_timeout
+            self.deadline = self._loop.time() + self._context.settings.keep_alive_timeout
 
     def _write(self, turn: Turn, answer: Answer, close: bool) -> None:
         request, body, status = turn.request, answer.body, answer.status

@@ -17,6 +17,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from api.dataplane import answers
 from api.dataplane.answers import Answer
+from api.dataplane.inflow import Inflow
 from api.dataplane.routing import Misaddressed, route_by_header, route_by_path, split_target
 from api.dataplane.settings import Settings
 from reconciler.host.invoke import RouteLimits, RouteUnknown
@@ -29,6 +30,12 @@ FRAMING_FACTOR: Final = 16
 """Raw bytes of a chunked body for each byte of content: one-byte chunks take 6, and no honest client takes 16."""
 
 _SANE_ID: Final = re.compile(r"[!-~]{1,128}")
+_NO_TRAILERS: Final = frozenset(
+    ("host", "id", "expect", "te", "trailer", "transfer-encoding", "connection", "keep-alive", "upgrade", "cookie")
+) | frozenset(("authorization", "cache-control", "max-forwards", "x-request-id", "proxy-authorization"))
+"""Fields that decide how a request is read or answered, which had to be known before (RFC 9110, 6.5.1); all that begin
+with `content-`, too. They are not passed on.
+"""
 _ONCE: Final = ("host", "id", "expect", "x-request-id")
 
 
@@ -94,6 +101,27 @@ class Http1Reader:
         self._persist = True
         self._body = bytearray()
         self._body_limit = 0
+        self._heads = -1
+        self._inflow: Inflow | None = None
+        self._flowed = 0
+        self._flowing = False
+
+    @property
+    def may_flow(self) -> bool:
+        """Whether the body that comes can be answered before it is whole."""
+        return self._flowing and self.stage is Stage.BODY and self._inflow is None
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of the body that came so far."""
+        return len(self._body)
+
+    def hand_over(self) -> tuple[Turn, Inflow]:
+        """The request whose body comes, to be answered now; the rest of the body goes where the second one says."""
+        self._inflow = inflow = Inflow(self._body)
+        self._flowed = len(self._body)
+        self._body = bytearray()
+        return Turn(self._request, None, self._persist), inflow
 
     @property
     def over(self) -> bool:
@@ -146,8 +174,8 @@ class Http1Reader:
         if self.stage is Stage.HEAD:
             if self._raw_bytes > settings.header_bytes + settings.url_bytes + PIECE:
                 self.refuse(answers.error(431, f"the head takes more than {settings.header_bytes} bytes"))
-        elif self._raw_bytes > settings.header_bytes * 2 + settings.url_bytes + PIECE + FRAMING_FACTOR * len(
-            self._body
+        elif self._raw_bytes > settings.header_bytes * 2 + settings.url_bytes + PIECE + FRAMING_FACTOR * (
+            len(self._body) + self._flowed
         ):
             self.refuse(answers.error(400, "the body's chunks carry more framing than content"))
 
@@ -164,6 +192,7 @@ class Http1Reader:
         self._lines = []
         self._raw_bytes = 0
         self._request = self._refusal = None
+        self._flowing = False
 
     def on_url(self, part: bytes) -> None:
         """The request target, in parts."""
@@ -216,6 +245,12 @@ class Http1Reader:
 
     def on_body(self, part: bytes) -> None:
         """A part of the body, without chunk framing."""
+        if self._inflow is not None:
+            self._inflow.data += part
+            self._flowed += len(part)
+            if self._flowed > self._body_limit:
+                raise self._refuse(413, self._too_large())
+            return
         body = self._body
         body += part  # in one piece: a list of one-byte chunks would take many times their size
         if len(body) > self._body_limit:
@@ -228,9 +263,28 @@ class Http1Reader:
             assert request is not None
             request.body = bytes(self._body)
             self._body = bytearray()
+        if self._heads >= 0:
+            self._end_chunked(request)
         self.wants_continue = False
         self.stage = Stage.REQUEST if self._persist else Stage.NOTHING
-        self.turns.append(Turn(request, self._refusal, self._persist))
+        if self._inflow is not None:
+            self._inflow.complete = True
+            self._inflow = None
+            self._flowed = 0
+        else:
+            self.turns.append(Turn(request, self._refusal, self._persist))
+
+    def _end_chunked(self, request: Request | None) -> None:
+        """The trailers, which llhttp tells as it tells headers."""
+        lines, self._heads = self._lines[self._heads :], -1
+        if not lines or request is None:
+            return
+        pairs = [(name.decode("latin-1").lower(), value.rstrip().decode("latin-1")) for name, value in lines]
+        kept = [pair for pair in pairs if pair[0] not in _NO_TRAILERS and not pair[0].startswith("content-")]
+        if self._inflow is not None:
+            self._inflow.trailers = kept
+        else:
+            request.trailers = kept
 
     def _check_size(self) -> None:
         limit = self._settings.header_bytes
@@ -272,6 +326,7 @@ class Http1Reader:
                 raise self._refuse(501, f"the transfer coding {coding!r} is not known here; chunked is")
         length = int(fields.get("content-length", "0"))
         self._body_limit = self._limit_of(request) if length or coding is not None else 0
+        self._heads = len(self._lines) if coding is not None else -1
         if length > self._body_limit:
             raise self._refuse(413, self._too_large())
         if (length or coding is not None) and "expect" in fields:
@@ -283,7 +338,9 @@ class Http1Reader:
         """The bound of the body. A body that nobody will take is not read."""
         if self._refusal is None:
             try:
-                return self._context.limits(request.route).request_bytes
+                limits = self._context.limits(request.route)
+                self._flowing = limits.streams
+                return limits.request_bytes
             except RouteUnknown as reason:
                 self._refusal = answers.unroutable(reason)
         raise _Refused

@@ -54,7 +54,7 @@ _RESET_COSTS: Final = 10
 class Http2Stream:
     """One request and its answer; the Sink of its exchange."""
 
-    __slots__ = ("body", "deadline", "exchange", "id", "limit", "owner", "request", "unsent")
+    __slots__ = ("body", "deadline", "exchange", "flows", "id", "limit", "owner", "request", "trailers", "unsent")
 
     def __init__(self, owner: "Http2Connection", number: int, request: Request) -> None:
         self.owner = owner
@@ -66,10 +66,32 @@ class Http2Stream:
         self.deadline = inf
         self.exchange: Exchange | None = None
         self.unsent = memoryview(b"")
+        self.flows = False
+        """More of the answer's body may come."""
+        self.trailers: Headers = []
 
     def answer(self, answer: Answer) -> None:
         """The answer is there (Sink)."""
         self.owner.answered(self, answer)
+
+    def begin_flow(self, answer: Answer, length: int | None) -> None:
+        """The head of an answer whose body follows (Sink)."""
+        self.owner.flow_begins(self, answer, length)
+
+    def send(self, data: bytes) -> None:
+        """A part of that body (Sink)."""
+        self.owner.flow_goes_on(self, data)
+
+    def end_flow(self, trailers: str) -> None:
+        """That body is whole (Sink)."""
+        self.owner.flow_ends(self, trailers)
+
+    def break_flow(self) -> None:
+        """That body will not be whole (Sink)."""
+        self.owner.flow_breaks(self)
+
+    def read_on(self) -> None:
+        """Requests' bodies are whole before a guest starts (Sink)."""
 
 
 class Http2Connection(asyncio.Protocol):
@@ -210,16 +232,67 @@ class Http2Connection(asyncio.Protocol):
         stream.body = stream.exchange = None
         status = answer.status
         body = b"" if status in answers.BODILESS or stream.request.method == "HEAD" else answer.body
-        self._h2.send_headers(stream.id, self._head(stream, answer), end_stream=not body)
+        whole = not body and not answer.trailers
+        self._h2.send_headers(stream.id, self._head(stream, answer, len(answer.body)), end_stream=whole)
         stream.unsent = memoryview(body)
+        stream.trailers = [_field(line) for line in answer.trailers.split("\r\n") if line]
         if body:
             stream.deadline = self._loop.time() + self._context.settings.write_timeout
             self._send_some(stream)
-        else:
+        elif whole:
             self._sent(stream)
+        else:
+            self._end_stream(stream)
         if early and not stream.unsent:  # of a request that is not whole, nothing more is wanted (RFC 9113, 8.1)
             self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
         self._flush()
+
+    def flow_begins(self, stream: Http2Stream, answer: Answer, length: int | None) -> None:
+        """The head of an answer whose body follows."""
+        self._trouble = max(0, self._trouble - _RESET_COSTS)
+        stream.body = None
+        stream.flows = stream.request.method != "HEAD" and answer.status not in answers.BODILESS
+        self._h2.send_headers(stream.id, self._head(stream, answer, length), end_stream=not stream.flows)
+        self._flush()
+
+    def flow_goes_on(self, stream: Http2Stream, data: bytes) -> None:
+        """A part of the body. The guest is held up while the client has no room for it."""
+        if not stream.flows:
+            return
+        stream.unsent = memoryview(bytes(stream.unsent) + data if stream.unsent else data)
+        self._send_some(stream)
+        if stream.unsent:
+            stream.deadline = self._loop.time() + self._context.settings.write_timeout
+            self._plan_deadline()
+            if stream.exchange is not None and stream.exchange.pump is not None:
+                stream.exchange.pump.hold()
+        self._flush()
+
+    def flow_ends(self, stream: Http2Stream, trailers: str) -> None:
+        """The body is whole; trailers need no consent here (RFC 9113, 8.1)."""
+        stream.exchange = None
+        stream.trailers = [_field(line) for line in trailers.split("\r\n") if line]
+        if stream.flows:
+            stream.flows = False
+            if not stream.unsent:
+                self._end_stream(stream)
+        else:
+            self._sent(stream)
+        self._flush()
+
+    def flow_breaks(self, stream: Http2Stream) -> None:
+        """The body will not be whole."""
+        stream.exchange = None
+        self._reset(stream, ErrorCodes.INTERNAL_ERROR)
+        self._flush()
+
+    def _end_stream(self, stream: Http2Stream) -> None:
+        """After the last byte of a body that flowed."""
+        if stream.trailers:
+            self._h2.send_headers(stream.id, stream.trailers, end_stream=True)
+        else:
+            self._h2.end_stream(stream.id)
+        self._sent(stream)
 
     # What h2 tells.
 
@@ -319,11 +392,11 @@ class Http2Connection(asyncio.Protocol):
         self._context.gateway.observer.request("", "", refusal.status, 0.0, 0.0)
         self.answered(stream, refusal)
 
-    def _head(self, stream: Http2Stream, answer: Answer) -> list[tuple[str, str]]:
+    def _head(self, stream: Http2Stream, answer: Answer, length: int | None) -> list[tuple[str, str]]:
         lines = f"{answer.block}{self._context.our_lines}x-request-id: {stream.request.request_id}".split("\r\n")
         head = [(":status", str(answer.status)), *(_field(line) for line in lines)]
-        if answer.status not in answers.BODILESS:
-            head.append(("content-length", str(len(answer.body))))
+        if answer.status not in answers.BODILESS and length is not None:
+            head.append(("content-length", str(length)))
         return head
 
     def _send_some(self, *streams: Http2Stream) -> None:
@@ -334,12 +407,23 @@ class Http2Connection(asyncio.Protocol):
                 if room <= 0:
                     break
                 piece, stream.unsent = stream.unsent[:room], stream.unsent[room:]
-                self._h2.send_data(stream.id, bytes(piece), end_stream=not stream.unsent)
+                last = not stream.unsent and not stream.flows
+                self._h2.send_data(stream.id, bytes(piece), end_stream=last and not stream.trailers)
                 stream.deadline = self._loop.time() + self._context.settings.write_timeout
-                if not stream.unsent:
+                if last and stream.trailers:
+                    self._end_stream(stream)
+                elif last:
                     self._sent(stream)
+                elif not stream.unsent:
+                    self._caught_up(stream)
                 if not self._batching:
                     self._flush()
+
+    def _caught_up(self, stream: Http2Stream) -> None:
+        """The client took all that there is of a body that flows: what comes next is the guest's."""
+        stream.deadline = inf
+        if stream.exchange is not None and stream.exchange.pump is not None:
+            stream.exchange.pump.go_on()
 
     def _sent(self, stream: Http2Stream) -> None:
         """An answer is with h2, whole."""

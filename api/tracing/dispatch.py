@@ -2,10 +2,14 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from api.tracing.tracer import TRACEPARENT, Tracer
 from reconciler.host.invoke import CutShort, Dispatcher, Lease, RouteLimits, Unroutable, Waiter
+from reconciler.wasm.flow import Flow
 from reconciler.wasm.kind import GuestFailed, Request, Response
+
+Answer = TypeVar("Answer", Response, Response | None)
 
 
 class TracedDispatcher:
@@ -92,15 +96,24 @@ class TracedLease:
         """Whether it may run on the event loop."""
         return self._lease.inline
 
+    @property
+    def streams(self) -> bool:
+        """Whether bodies may flow."""
+        return self._lease.streams
+
     def call(self, request: Request) -> Response:
-        """Run the guest. Raises GuestFailed."""
-        return self._traced(self._lease.call, request)
+        """Run the guest. Raises GuestFailed, Unroutable."""
+        return self._traced(request, lambda: self._lease.call(request))
 
     def call_briefly(self, request: Request) -> Response:
         """Run the guest on the event loop. Raises GuestFailed, CutShort."""
-        return self._traced(self._lease.call_briefly, request)
+        return self._traced(request, lambda: self._lease.call_briefly(request))
 
-    def _traced(self, call: Callable[[Request], Response], request: Request) -> Response:
+    def stream(self, request: Request, flow: Flow) -> Response | None:
+        """Run the guest while bodies flow. Raises GuestFailed."""
+        return self._traced(request, lambda: self._lease.stream(request, flow))
+
+    def _traced(self, request: Request, call: Callable[[], Answer]) -> Answer:
         parent = next((value for name, value in request.headers if name == TRACEPARENT), "")
         name = f"{request.method} {request.route}"
         with self._tracer.span(name, parent=parent, server=True, began=self._began) as span:
@@ -111,14 +124,15 @@ class TracedLease:
             if self._waited:
                 self._tracer.past("queue wait", self._began, self._began + self._waited)
             try:
-                response = call(request)
+                response = call()
             except (GuestFailed, Unroutable) as failed:
                 span.fail(str(failed))
                 raise
             except CutShort:
                 span.fail("cut short on the event loop; made once more on a thread")
                 raise
-            span.set("http.response.status_code", response.status)
+            if response is not None:
+                span.set("http.response.status_code", response.status)
             return response
 
     def cancel(self) -> None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 from api.tracing.tracer import TRACEPARENT, Tracer
 from reconciler.core.observed import GuestInfo
 from reconciler.core.revision import InstanceSpec
+from reconciler.wasm.flow import Flow, Streaming
 from reconciler.wasm.kind import (
     CallContext,
     CompiledModule,
@@ -22,6 +23,7 @@ from reconciler.wasm.kind import (
     Response,
 )
 
+Answer = TypeVar("Answer", Response, Response | None)
 Passed = TypeVar("Passed")
 Choose = Callable[[ModuleShape, str], GuestKind]
 
@@ -92,6 +94,8 @@ class _TracedPrepared:
         instance = self._prepared.start()
         if isinstance(instance, Filter):
             return _TracedFilter(instance, instance, self._plugin, self._tracer)
+        if isinstance(instance, Streaming):
+            return _TracedStreaming(instance, instance, self._plugin, self._tracer)
         return _TracedInstance(instance, self._plugin, self._tracer)
 
     def close(self) -> None:
@@ -114,19 +118,34 @@ class _TracedInstance:
         self._instance.tick(call)
 
     def handle(self, request: Request, call: CallContext) -> Response:
+        return self._traced(request, call, lambda request: self._instance.handle(request, call))
+
+    def _traced(self, request: Request, call: CallContext, run: Callable[[Request], Answer]) -> Answer:
         with self._tracer.span(f"guest {self._plugin}") as span:
             span.set("wasm_reconciler.plugin", self._plugin)
             call.trace = span.traceparent
             try:
-                response = self._instance.handle(_with_parent(request, span.traceparent), call)
+                response = run(_with_parent(request, span.traceparent))
             except GuestFailed as failed:
                 span.fail(str(failed))
                 raise
-            span.set("http.response.status_code", response.status)
+            if response is not None:
+                span.set("http.response.status_code", response.status)
             return response
 
     def close(self) -> None:
         self._instance.close()
+
+
+class _TracedStreaming(_TracedInstance):
+    """An instance whose bodies may flow; the span lasts as long as the guest runs."""
+
+    def __init__(self, instance: Instance, streams: Streaming, plugin: str, tracer: Tracer) -> None:
+        super().__init__(instance, plugin, tracer)
+        self._streams = streams
+
+    def stream(self, request: Request, call: CallContext, flow: Flow) -> Response | None:
+        return self._traced(request, call, lambda request: self._streams.stream(request, call, flow))
 
 
 class _TracedFilter(_TracedInstance):

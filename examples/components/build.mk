@@ -17,6 +17,7 @@ component-c: ## rebuild the committed HTTP components
 	PYTHON=$(COMPONENTS_PYTHON) examples/components/c/build.sh tests/wasi_http/guests/probe.c tests/wasi_http/guests/probe.wasm
 	PYTHON=$(COMPONENTS_PYTHON) examples/components/c/build.sh tests/wasi_http/guests/light.c tests/wasi_http/guests/light.wasm
 	PYTHON=$(COMPONENTS_PYTHON) reconciler/wasm/http_adapter/source/build.sh reconciler/wasm/http_adapter/adapter.wasm
+	PYTHON=$(COMPONENTS_PYTHON) examples/components/c/build.sh examples/components/command/shout.c examples/components/command/shout.wasm
 
 components: $(COMPONENTS_CACHE)/python.wasm $(COMPONENTS_CACHE)/javascript.wasm ## build the HTTP components in Python and JavaScript
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from reconciler.host.chains import Chain
 from reconciler.host.invoke import CutShort, QueueFull, RouteUnavailable, Unroutable
 from reconciler.host.leases import PoolLease
+from reconciler.wasm.flow import Flow
 from reconciler.wasm.kind import Request, Response
 
 
@@ -29,6 +30,7 @@ class FilteredLease:
     """A Lease on a route behind filters. It holds nothing until it is called, and waits on the calling thread."""
 
     inline = False
+    streams = False
 
     def __init__(self, lender: Lender, route: str, filters: Sequence[str], chain: Chain, depth: int) -> None:
         self._lender = lender
@@ -58,6 +60,10 @@ class FilteredLease:
     def call_briefly(self, request: Request) -> Response:
         """It waits, so it is for a thread. Raises CutShort."""
         raise CutShort
+
+    def stream(self, request: Request, flow: Flow) -> Response | None:
+        """Bodies do not flow through filters: these see them whole."""
+        raise AssertionError("a lease behind filters does not stream")
 
     def cancel(self) -> None:
         """Nothing is held."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.core.observed import Failure
+from reconciler.wasm.flow import Flow
 from reconciler.wasm.kind import Request, Response
 
 
@@ -38,10 +39,14 @@ class RouteUnavailable(Unroutable):
 
 @dataclass(frozen=True, slots=True)
 class RouteLimits:
-    """Bounds of a route, known before a request is read. Bytes and seconds."""
+    """Bounds of a route, known before a request is read. Bytes and seconds.
+
+    `streams` tells whether what answers there can begin before a body is whole.
+    """
 
     request_bytes: int
     queue_timeout: float
+    streams: bool = False
 
 
 class CutShort(Exception):
@@ -62,6 +67,13 @@ class Lease(Protocol):
     @property
     def inline(self) -> bool:
         """Whether calls of this plugin are short enough to run on the event loop."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether `stream` can be called instead of `call`."""
+
+    def stream(self, request: Request, flow: Flow) -> Response | None:
+        """Run the guest on the calling thread while bodies flow; see Streaming. Raises GuestFailed."""
 
     def call(self, request: Request) -> Response:
         """Run the guest, within the plugin's timeout, on the calling thread. Raises GuestFailed.

@@ -13,6 +13,7 @@ from reconciler.core.states import Reason
 from reconciler.host.chains import Chain
 from reconciler.host.invoke import CutShort, Lease, Unroutable
 from reconciler.host.pool import Pool, Slot
+from reconciler.wasm.flow import Flow, Streaming
 from reconciler.wasm.kind import CallContext, Filter, GuestFailed, Request, Response
 
 Answer = TypeVar("Answer")
@@ -76,6 +77,18 @@ class PoolLease:
     def call(self, request: Request, deadline: float | None = None) -> Response:
         """Run the guest on this thread, within its timeout and `deadline` (monotonic seconds). Raises GuestFailed."""
         return self._run(partial(self.slot.instance.handle, request), deadline, request.request_id)
+
+    @property
+    def streams(self) -> bool:
+        """Whether `stream` can be called instead of `call`."""
+        return self.pool.streams
+
+    def stream(self, request: Request, flow: Flow) -> Response | None:
+        """Run the guest on this thread while bodies flow; see Streaming. Raises GuestFailed."""
+        guest = self.slot.instance
+        assert isinstance(guest, Streaming)
+        self.inline = False
+        return self._run(lambda call: guest.stream(request, call, flow), None, request.request_id)
 
     def begin(self, request: Request, deadline: float) -> Request | Response:
         """The request phase of a filter; what Filter.begin says. A filter that let the request go on stays leased.

@@ -106,6 +106,11 @@ class Pool:
             and self.start_seconds <= QUICK_START
         )
 
+    @property
+    def streams(self) -> bool:
+        """Whether bodies may flow through its instances."""
+        return self.guest is not None and self.guest.streams
+
     def take(self) -> Slot:
         """An idle instance, the most recently used first: its memory is warm."""
         self.busy += 1

@@ -61,7 +61,11 @@ class Group:
             times.append(expectation.queue_timeout)
             sizes.append(expectation.request_bytes)
         self.queue = sum(queues.values())
-        self.limits = RouteLimits(request_bytes=max(sizes, default=0), queue_timeout=max(times, default=0.0))
+        self.limits = RouteLimits(
+            request_bytes=max(sizes, default=0),
+            queue_timeout=max(times, default=0.0),
+            streams=bool(self.pools) and not self.filters and all(pool.streams for pool in self.pools),
+        )
 
     def step_out(self, waiter: Waiter) -> bool:
         """Wait no longer. Whether the waiter stood in the line."""

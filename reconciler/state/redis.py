@@ -71,6 +71,30 @@ class RedisStore:
         except redis.RedisError as error:
             raise self._unavailable(error) from error
 
+    def keys(self, start: int, most: int) -> tuple[list[str], int]:
+        """Some keys of the whole database, and where the next ones start; one that is no text is left out."""
+        try:
+            after, found = self._client.scan(start, count=most)
+        except redis.RedisError as error:
+            raise self._unavailable(error) from error
+        return [key for key in map(_as_text, found) if key is not None], int(after)
+
+    def swap(self, key: str, old: bytes | None, new: bytes) -> bool:
+        """Put a value there in place of that one."""
+        try:
+            with self._client.pipeline() as pipe:
+                pipe.watch(key)  # type: ignore[no-untyped-call]
+                if self._get(key) != old:
+                    return False
+                pipe.multi()
+                pipe.set(key, new)
+                pipe.execute()
+                return True
+        except redis.WatchError:
+            return False
+        except redis.RedisError as error:
+            raise self._unavailable(error) from error
+
     def close(self) -> None:
         """Close the connections. Idempotent."""
         self._client.close()
@@ -86,6 +110,13 @@ class RedisStore:
 
     def _unavailable(self, error: redis.RedisError) -> StoreUnavailable:
         return StoreUnavailable(f"redis at {self._place}: {error}")
+
+
+def _as_text(key: bytes | str) -> str | None:
+    try:
+        return key if isinstance(key, str) else key.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _without_secrets(url: str) -> str:

@@ -14,6 +14,9 @@ from reconciler.state.errors import StoreUnavailable
 BUSY_TIMEOUT: Final = 0.5
 """Seconds that a writer waits for a writer in another process. Readers wait for nobody (WAL)."""
 
+MAX_PAGES: Final = 262_144
+"""Pages of 4 KiB: a file grows to a GiB at most, for guests write it."""
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS entries (
     store TEXT NOT NULL,
@@ -40,6 +43,14 @@ class SqliteDatabase:
     def store(self, name: str) -> "SqliteStore":
         """The store of that name. It costs nothing until it is used."""
         return SqliteStore(self, name)
+
+    def column(self, statement: str, *values: str | int) -> list[str]:
+        """The first column of all rows. Raises StoreUnavailable."""
+        try:
+            with self._lock:
+                return [row[0] for row in self._open().execute(statement, values)]
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"{self._path}: {error}") from error
 
     def run(self, statement: str, *values: str | bytes) -> tuple[bytes | None, int]:
         """One statement in a transaction of its own: the first column of the first row, and the rows changed.
@@ -74,6 +85,7 @@ class SqliteDatabase:
                 connection.execute("PRAGMA journal_mode=WAL")
                 # With WAL this loses at most the last writes when the machine dies, never the file.
                 connection.execute("PRAGMA synchronous=NORMAL")
+                connection.execute(f"PRAGMA max_page_count={MAX_PAGES}")
                 connection.execute(_SCHEMA)
             except sqlite3.Error:
                 connection.close()
@@ -105,6 +117,21 @@ class SqliteStore:
     def delete(self, key: str) -> bool:
         """Remove a value; whether there was one."""
         _, changed = self._database.run("DELETE FROM entries WHERE store = ? AND key = ?", self._name, key)
+        return changed > 0
+
+    def keys(self, start: int, most: int) -> tuple[list[str], int]:
+        """Some keys, and where the next ones start."""
+        statement = "SELECT key FROM entries WHERE store = ? ORDER BY key LIMIT ? OFFSET ?"
+        found = self._database.column(statement, self._name, most + 1, start)
+        return found[:most], start + most if len(found) > most else 0
+
+    def swap(self, key: str, old: bytes | None, new: bytes) -> bool:
+        """Put a value there in place of that one."""
+        if old is None:
+            _, changed = self._database.run("INSERT OR IGNORE INTO entries VALUES (?, ?, ?)", self._name, key, new)
+        else:
+            statement = "UPDATE entries SET value = ? WHERE store = ? AND key = ? AND CAST(value AS BLOB) = ?"
+            _, changed = self._database.run(statement, new, self._name, key, old)
         return changed > 0
 
     def close(self) -> None:

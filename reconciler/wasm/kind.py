@@ -95,14 +95,29 @@ class ModuleShape:
 
 
 class KeyValueStore(Protocol):
-    """A state store that guests read. Safe to use from several threads."""
+    """A state store that guests read and write: what reconciler.state.store says. Safe to use from several threads.
+
+    Every method raises StoreUnavailable (reconciler.state.errors).
+    """
 
     @property
     def waits(self) -> bool:
         """Whether a read may wait for another machine or process."""
 
     def get(self, key: str) -> bytes | None:
-        """The value, or None. Raises StoreUnavailable (reconciler.state.errors)."""
+        """The value, or None."""
+
+    def set(self, key: str, value: bytes) -> None:
+        """Put a value there."""
+
+    def delete(self, key: str) -> bool:
+        """Remove a value; whether there was one."""
+
+    def keys(self, start: int, most: int) -> tuple[list[str], int]:
+        """Some keys, and where the next ones start; 0 where there are no more."""
+
+    def swap(self, key: str, old: bytes | None, new: bytes) -> bool:
+        """Put a value there in place of that one (None: no value). Whether it was still that one."""
 
 
 @dataclass(slots=True)

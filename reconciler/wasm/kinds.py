@@ -11,6 +11,7 @@ from reconciler.wasm.kind import GuestKind, ModuleRefused, ModuleShape
 from reconciler.wasm.proxy_wasm.guest import ProxyWasmKind
 from reconciler.wasm.proxy_wasm.shared import SharedSpaces
 from reconciler.wasm.wasi_command import WasiCommandKind
+from reconciler.wasm.wasi_http.command import CommandComponentKind
 from reconciler.wasm.wasi_http.guest import WasiHttpKind
 
 AUTO: Final = "auto"
@@ -46,7 +47,15 @@ class Kinds:
 
 def standard_kinds(engine: Engine, client: HttpClient, spaces: SharedSpaces) -> Kinds:
     """All kinds of this host, around one engine."""
-    return Kinds((ProxyWasmKind(engine, client, spaces), WasiCommandKind(engine), WasiHttpKind(engine, client)))
+    components = WasiHttpKind(engine, client)
+    return Kinds(
+        (
+            ProxyWasmKind(engine, client, spaces),
+            WasiCommandKind(engine),
+            components,
+            CommandComponentKind(components),
+        )
+    )
 
 
 def _refused(message: str) -> ModuleRefused:

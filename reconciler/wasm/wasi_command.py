@@ -43,7 +43,7 @@ _START_FUEL: Final = 1 << 62
 
 
 class WasiCommandKind:
-    """Programs that export `_start`."""
+    """Programs that export `_start`. Components that are programs are wasi_http/command.py's."""
 
     name = NAME
 
@@ -68,11 +68,19 @@ class WasiCommandKind:
         memory = shape.exports.get("memory")
         if shape.imports and (memory is None or memory.kind != "memory"):
             raise _refused(Reason.MISSING_EXPORT, "the module imports WASI but exports no memory named 'memory'")
-        environment = dict(spec.env) | {_CONFIG_VARIABLE: _configuration(spec.config)}
-        for name, value in environment.items():
-            if "\0" in value:
-                raise _refused(Reason.INVALID_SPEC, f"the variable {name} has a NUL character")
-        return PreparedCommand(self, module, module.module, spec, services, environment)
+        return PreparedCommand(self, module, module.module, spec, services, environment_of(spec))
+
+
+def environment_of(spec: InstanceSpec) -> dict[str, str]:
+    """What a program finds in its environment, whatever the request: `env`, and its configuration.
+
+    Raises ModuleRefused for what no environment can have.
+    """
+    environment = dict(spec.env) | {_CONFIG_VARIABLE: _configuration(spec.config)}
+    for name, value in environment.items():
+        if "\0" in value:
+            raise _refused(Reason.INVALID_SPEC, f"the variable {name} has a NUL character")
+    return environment
 
 
 class PreparedCommand:

@@ -66,7 +66,7 @@ def following(server: Server, mirror: MirrorSource, chance: Callable[[], float])
 
 
 def desired(mirror: MirrorSource) -> list[int | None]:
-    return [document.plugin.spec.instances for file in mirror.listing().files for document in file.documents]
+    return [document.plugin.spec.instances for file in mirror.listing().files.values() for document in file.documents]
 
 
 def test_a_pod_follows_its_cluster_over_tls_and_through_a_change_of_its_token(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.examples.daemon import Daemon, ask, serve
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-NAMES = {"id_1_1", "id_1_2", "id_2", "hello-c", "filter-assemblyscript", "filter-rust", "header-filter"}
+NAMES = {"id_1_1", "id_1_2", "id_2", "hello-c", "filter-assemblyscript", "filter-rust", "header-filter", "guarded"}
 
 
 @pytest.fixture(scope="module")

@@ -30,12 +30,6 @@ class Daemon(RunningDaemon):
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        assert self._process is not None
-        return self._process.pid
-
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """End it at once, with nothing tidied up. `start` starts it again on the same ports."""
         process, self._process = self._process, None

@@ -63,3 +63,24 @@ def test_closing_twice_is_harmless(store: Store) -> None:
     store.set("a", b"b")
     store.close()
     store.close()
+
+
+def test_a_value_is_swapped_only_for_the_one_that_was_seen(store: Store) -> None:
+    assert not store.swap("a", b"1", b"2")
+    assert store.swap("a", None, b"1")
+    assert not store.swap("a", None, b"2")
+    assert not store.swap("a", b"0", b"2")
+    assert store.swap("a", b"1", b"2")
+    assert store.get("a") == b"2"
+
+
+def test_keys_are_listed_in_parts(store: Store) -> None:
+    assert store.keys(0, 10) == ([], 0)
+    wanted = {f"key{number}" for number in range(25)}
+    for key in wanted:
+        store.set(key, b"")
+    found, start = store.keys(0, 10)
+    while start:
+        more, start = store.keys(start, 10)
+        found += more
+    assert set(found) == wanted

@@ -1,18 +1,22 @@
 """Components that run inside the adapter: which do, and that nobody can tell but by the clock."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from random import randbytes
 
 import pytest
 from wasmtime.component import Component
 
 from reconciler.core.states import Reason
 from reconciler.wasm.engine import CompiledModule
+from reconciler.wasm.flow import Flow
 from reconciler.wasm.http_adapter.compose import Composer
 from reconciler.wasm.http_adapter.passed import PASSED, import_of
-from reconciler.wasm.kind import CallContext, GuestFailed, ModuleShape, Request
+from reconciler.wasm.kind import CallContext, GuestFailed, ModuleShape, Request, Response
 from reconciler.wasm.slots import MEMORIES
-from reconciler.wasm.wasi_http.light import LightHost
+from reconciler.wasm.wasi_http.light import LightHost, LightSlot
 from tests.wasi_http.world import ECHO, LIGHT, PROBE, World, handle
 from tests.wasm.world import SPEC
 
@@ -118,6 +122,54 @@ def test_a_brief_call_lasts_by_what_its_thread_works(world: World) -> None:
     with pytest.raises(GuestFailed) as failed:
         slot.handle(Request("probe", path="/spin"), CallContext(time.monotonic() + 10, brief=True))
     assert failed.value.failure.reason is Reason.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize("reuse", [1, 10])
+def test_bodies_flow_both_ways_at_once(world: World, reuse: int) -> None:
+    slot = world.start(ECHO, replace(SPEC, reuse=reuse))
+    assert isinstance(slot, LightSlot)
+    for size in (3, 70_000, 500_000):
+        with closing(Flow(lambda: None, request=True)) as flow, ThreadPoolExecutor(1) as pool:
+            request = Request("echo", "POST", "/echo", headers=[("x-a", "1")])
+            ended = pool.submit(slot.stream, request, CallContext(time.monotonic() + 10), flow)
+            assert flow.take_over()
+            sent, came, deadline = randbytes(size), b"", time.monotonic() + 10
+            rest = memoryview(sent)
+            while flow.whole is None or len(came) < flow.whole:
+                assert time.monotonic() < deadline
+                rest = rest[flow.offer(rest[:4096]) :] if rest else rest
+                part = flow.take()
+                came += part
+                if not rest and flow.trailers is None and len(came) == size:
+                    assert flow.whole is None  # all of it came back before the end was told
+                    flow.end_request([("x-t", "t")])
+            assert ended.result() is None
+            assert came == sent
+            assert flow.head == Response(200, [("x-a", "1")], trailers=[])
+            assert flow.last == [("x-t", "t")]
+
+
+def test_an_answer_that_is_quick_does_not_flow(world: World) -> None:
+    slot = world.start(ECHO)
+    assert isinstance(slot, LightSlot)
+    with closing(Flow(lambda: None, request=False)) as flow:
+        answer = slot.stream(Request("echo", "POST", "/echo", body=b"b" * 9), CallContext(time.monotonic() + 10), flow)
+        assert answer == Response(200, [], b"b" * 9, [])
+        assert not flow.take_over()
+
+
+def test_a_client_that_leaves_ends_what_waits_for_it(world: World) -> None:
+    slot = world.start(ECHO)
+    assert isinstance(slot, LightSlot)
+    for path in ("/echo", "/bytes/100000000"):
+        with closing(Flow(lambda: None, request=True)) as flow, ThreadPoolExecutor(1) as pool:
+            ended = pool.submit(slot.stream, Request("echo", path=path), CallContext(time.monotonic() + 10), flow)
+            assert flow.take_over()
+            while flow.head is None:
+                time.sleep(0.001)
+            flow.stop()
+            assert ended.result(5) is None
+    assert handle(slot, Request("echo", path="/x")).body == b"GET /x\n"
 
 
 def test_more_instances_than_slots_are_a_full_host(world: World) -> None:

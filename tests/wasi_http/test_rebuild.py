@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wasi_http.world import ECHO, LIGHT, PROBE, ROOT
+from tests.wasi_http.world import ECHO, LIGHT, PROBE, ROOT, SHOUT
 
 ADAPTER = ROOT / "reconciler/wasm/http_adapter"
 
@@ -20,7 +20,7 @@ def build(*command: str) -> None:
     subprocess.run(command, check=True, env=os.environ | {"PYTHON": sys.executable})
 
 
-@pytest.mark.parametrize("component", [ECHO, PROBE, LIGHT], ids=["echo", "probe", "light"])
+@pytest.mark.parametrize("component", [ECHO, PROBE, LIGHT, SHOUT], ids=["echo", "probe", "light", "shout"])
 def test_a_committed_component_is_built_of_its_source(tmp_path: Path, component: Path) -> None:
     built = tmp_path / "built.wasm"
     build(str(ROOT / "examples/components/c/build.sh"), str(component.with_suffix(".c")), str(built))

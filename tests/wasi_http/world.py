@@ -15,6 +15,7 @@ from tests.wasm.world import SPEC, Services, Upstreams
 
 ROOT = Path(__file__).parents[2]
 ECHO = ROOT / "examples/components/c/echo.wasm"
+SHOUT = ROOT / "examples/components/command/shout.wasm"
 PROBE = Path(__file__).parent / "guests/probe.wasm"
 LIGHT = Path(__file__).parent / "guests/light.wasm"
 """The probe without what the adapter does not offer."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from reconciler.core.addresses import HostPolicy
 from reconciler.core.revision import InstanceLimits, InstanceSpec, ModuleSource
 from reconciler.state.errors import StoreUnavailable
+from reconciler.state.memory import MemoryStore
 from reconciler.wasm.egress import EgressError, EgressFailed, EgressRequest, EgressResponse
 from reconciler.wasm.engine import Engine
 from reconciler.wasm.kind import CallContext, GuestFailed, KeyValueStore, Request, Response
@@ -55,6 +56,7 @@ class Services:
     level: int = 1
     invoked: list[Request] = field(default_factory=list)
     answer: Response | GuestFailed = field(default_factory=lambda: Response(200, [], b"answer"))
+    counts: MemoryStore = field(default_factory=MemoryStore)
 
     def log_level(self) -> int:
         return self.level
@@ -63,7 +65,7 @@ class Services:
         self.lines.append((level, message))
 
     def store(self, name: str) -> KeyValueStore | None:
-        return Books() if name == "books" else None
+        return Books() if name == "books" else self.counts if name == "counts" else None  # type: ignore[return-value]
 
     def invoke(self, request: Request, call: CallContext) -> Response:
         self.invoked.append(request)

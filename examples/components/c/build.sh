@@ -14,7 +14,7 @@ wit=$("$python" -c 'import spin_sdk, pathlib; print(pathlib.Path(spin_sdk.__file
 mkdir -p "$work/wit/deps/http" "$work/wit/deps/cli"
 cp "$(dirname "$1")/world.wit" "$work/wit/"
 cp "$wit/http@0.2.0/types.wit" "$wit/http@0.2.0/handler.wit" "$work/wit/deps/http/"
-cp "$wit/cli@0.2.0/stdio.wit" "$wit/cli@0.2.0/environment.wit" "$work/wit/deps/cli/"
+for part in stdio environment run exit; do cp "$wit/cli@0.2.0/$part.wit" "$work/wit/deps/cli/"; done
 cp -r "$wit/io@0.2.0" "$wit/clocks@0.2.0" "$wit/wasi-runtime-config-2024-09-27" "$wit/keyvalue-2024-10-17" "$work/wit/deps/"
 sed -n '/^package/p' "$wit/http@0.2.0/proxy.wit" > "$work/wit/deps/http/package.wit"
 echo 'package wasi:cli@0.2.0;' > "$work/wit/deps/cli/package.wit"

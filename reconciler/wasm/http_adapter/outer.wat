@@ -5,6 +5,7 @@
   (import "reconciler:http/host" (instance $host
     (export "receive" (func (result string)))
     (export "more" (func (result string)))
+    (export "trailers" (func (result string)))
     (export "send" (func (param "what" u32) (param "head" string) (param "body" string)))))
   PASSED_IMPORTS
 

@@ -4,36 +4,56 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from reconciler.wasm.ffi.values import Foreign, Own
+from reconciler.wasm.flow import Flow
 from reconciler.wasm.wasi_http.fields import Fields
 from reconciler.wasm.wasi_http.run import Resource, Run
 from reconciler.wasm.wasi_http.streams import Spool
 
 _REFUSED: Final = (False, None)
+_CUT: Final = (False, ("connection-terminated", None))
+_LOOK_AGAIN: Final = 5_000_000
+"""Nanoseconds until a guest that waits for trailers looks again."""
 
 
 class IncomingBody(Resource):
-    """A body that came in, whole, and the trailers after it. `data` None means the request's own."""
+    """A body that came in, and the trailers after it. `data` None means the request's own, which may still `flow`."""
 
     number = 2
 
-    __slots__ = ("data", "streamed", "trailers")
+    __slots__ = ("data", "flow", "streamed", "trailers")
 
     def __init__(self, data: bytes | None, trailers: Fields | None) -> None:
         self.data = data
+        self.flow: Flow | None = None
         self.trailers = trailers
         self.streamed = False
 
 
 class FutureTrailers(Resource):
-    """The trailers of a body: known at once, told once."""
+    """The trailers of a body: known at once, or when a body that flows is over; told once."""
 
     number = 3
 
-    __slots__ = ("told", "trailers")
+    __slots__ = ("flow", "told", "trailers")
 
-    def __init__(self, trailers: Fields | None) -> None:
+    def __init__(self, trailers: Fields | None, flow: Flow | None) -> None:
         self.trailers = trailers
+        self.flow = flow
         self.told = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether they are not known yet."""
+        return self.flow is not None and self.flow.trailers is None and self.flow.stopped is None
+
+    def get(self) -> tuple[bool, Any]:
+        """The trailers, or none; or an error code where the body did not come whole."""
+        if self.flow is None:
+            return True, self.trailers
+        given = self.flow.trailers
+        if given is None:
+            return _CUT
+        return True, Fields.received(given) if given else None
 
 
 class OutgoingBody(Resource):
@@ -47,7 +67,7 @@ class OutgoingBody(Resource):
 
     __slots__ = ("abandoned", "declared", "flaw", "size", "spool", "trailers", "writing")
 
-    def __init__(self, spool: Spool, declared: int | None, flaw: str) -> None:
+    def __init__(self, spool: Spool | Flow, declared: int | None, flaw: str) -> None:
         self.spool = spool
         self.declared = declared
         self.flaw = flaw
@@ -80,20 +100,25 @@ def _stream(run: Run, rep: int) -> tuple[bool, Any]:
 
 
 def _finish_reading(run: Run, rep: int) -> Own:
-    return run.give(FutureTrailers(run.take(rep, IncomingBody).trailers))
+    body = run.take(rep, IncomingBody)
+    if body.flow is not None:
+        body.flow.finish_reading()
+    return run.give(FutureTrailers(body.trailers, body.flow))
 
 
 def _subscribe_trailers(run: Run, rep: int) -> Foreign:
-    run.get(rep, FutureTrailers)
-    return run.streams.wait(0)
+    return run.streams.wait(_LOOK_AGAIN if run.get(rep, FutureTrailers).pending else 0)
 
 
-def _get_trailers(run: Run, rep: int) -> tuple[bool, Any]:
+def _get_trailers(run: Run, rep: int) -> tuple[bool, Any] | None:
     future = run.get(rep, FutureTrailers)
+    if future.pending:
+        return None
     if future.told:
         return _REFUSED
     future.told = True
-    return True, (True, run.give(future.trailers) if future.trailers is not None else None)
+    good, found = future.get()
+    return True, (True, run.give(found)) if isinstance(found, Fields) else (good, found)
 
 
 def _write(run: Run, rep: int) -> tuple[bool, Any]:
@@ -112,6 +137,8 @@ def _finish_writing(run: Run, rep: int, trailers: int | None) -> tuple[bool, Any
         body.abandoned = True
         return False, (body.flaw, size)
     body.size = size
+    if run.flow is not None and body.spool is run.flow:
+        run.flow.finished(size, body.trailers.headers() if body.trailers is not None else [])
     return True, None
 
 

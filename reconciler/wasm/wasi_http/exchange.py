@@ -6,6 +6,7 @@ Heads are lines; the adapter's messages.c says which. Belongs here: messages. Do
 
 import itertools
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Final
 
 from reconciler.core.observed import Failure
@@ -17,11 +18,20 @@ from reconciler.wasm.wasi_http.printed import Prints
 
 _PART: Final = 64 * 1024
 """Bytes of a request's body that the adapter gets at once."""
-_ANSWER: Final = 0
-_PART_OF_BODY: Final = 1
-_ERROR: Final = 2
-_PRINT: Final = 3
-"""What the adapter sends; anything else is a refusal, with the reason. adapter.h has the same numbers."""
+
+
+class Sent(IntEnum):
+    """What the adapter sends: see adapter.h."""
+
+    ANSWER = 0
+    PART = 1
+    ERROR = 2
+    PRINT = 3
+    REFUSE = 4
+    HEAD = 5
+    UNREAD = 6
+
+
 _ERROR_CODES: Final = (
     "DNS-timeout", "DNS-error", "destination-not-found", "destination-unavailable", "destination-IP-prohibited",
     "destination-IP-unroutable", "connection-refused", "connection-terminated", "connection-timeout",
@@ -37,10 +47,27 @@ _ERROR_CODES: Final = (
 )  # fmt: skip
 
 
-class Exchange:
-    """One request of a light component, and what came of it so far."""
+NO_RESPONSE: Final = 0
+"""The state of an exchange whose component set no response; 1 is a body that it did not finish, 2 a whole answer."""
 
-    __slots__ = ("answer", "call", "error", "parts", "prints", "read", "request", "services", "size", "spec", "stopped")
+
+class Exchange:
+    """One request of a light component, and what came of it so far. `receive` to `send` are for the adapter."""
+
+    __slots__ = (
+        "answer",
+        "call",
+        "error",
+        "parts",
+        "prints",
+        "read",
+        "request",
+        "services",
+        "size",
+        "spec",
+        "state",
+        "stopped",
+    )
 
     def __init__(self, spec: InstanceSpec, services: GuestServices, request: Request, call: CallContext) -> None:
         self.spec = spec
@@ -53,57 +80,57 @@ class Exchange:
         self.prints = Prints()
         self.answer: Response | None = None
         self.error = ""
+        self.state = NO_RESPONSE
         self.stopped: Failure | None = None
-
-    def written(self) -> int:
-        """Bytes of bodies that the component wrote and the host has."""
-        return self.size
 
     def receive(self) -> str:
         """The request: its head, and the beginning of its body."""
-        request = self.request
-        path = f"{request.path}?{request.query}" if request.query else request.path
-        lines = [request.method, path, request.scheme, request.authority]
-        _add_fields(lines, request.headers)
-        _add_fields(lines, request.trailers)
-        head = "\n".join(lines)
-        if head.count("\n") != len(lines) - 1:  # it came from a plugin, not from the wire
-            head = "\n".join([line.replace("\n", " ") for line in lines])
-        if not head.isascii():
-            head = head.encode("latin-1", "replace").decode("latin-1")
-        return f"{head}\n{request.body[:_PART].decode('latin-1')}"
+        return self.opening()
 
     def more(self) -> str:
-        """The next part of the request's body."""
+        """The next part of the request's body; nothing at its end."""
         part = self.request.body[self.read : self.read + _PART]
         self.read += len(part)
         return part.decode("latin-1")
 
+    def trailers(self) -> str:
+        """The trailers after the request's body."""
+        return trailer_lines(self.request.trailers)
+
     def send(self, what: int, head: str, body: str) -> None:
         """The adapter has something. Raises GuestRefused."""
-        if what == _ANSWER:
-            self.answer = self._response(head, body)
-        elif what == _PART_OF_BODY:
-            self._count(len(body))
+        if what == Sent.ANSWER:
+            answer, number = split_answer(head)
+            self.count(len(body))
+            parts = self.parts.get(number)
+            answer.body = ("".join((*parts, body)) if parts else body).encode("latin-1")
+            self.answer = answer
+        elif what == Sent.PART:
+            self.count(len(body))
             self.parts.setdefault(head, []).append(body)
-        elif what == _ERROR:
+        elif what == Sent.ERROR:
             name = _ERROR_CODES[int(head)]
             self.error = f"{name}: {body}" if body else name
-        elif what == _PRINT:
+        elif what == Sent.PRINT:
             self.prints.take(body.encode("latin-1"))
         else:
             raise GuestRefused(head)
 
-    def _response(self, head: str, body: str) -> Response:
-        lines = head.split("\n")
-        headers, after = _fields(lines, 2)
-        trailers, _ = _fields(lines, after)
-        self._count(len(body))
-        parts = self.parts.get(lines[1])
-        whole = "".join((*parts, body)) if parts else body
-        return Response(int(lines[0]), headers, whole.encode("latin-1"), trailers)
+    def unwanted(self) -> Failure | None:
+        """Why the component shall end now, where it shall."""
+        return None
 
-    def _count(self, size: int) -> None:
+    def opening(self, *, flows: bool = False, waits: bool = False) -> str:
+        """The request's head and the beginning of its body. `waits` says that more comes than there is."""
+        request, body = self.request, self.request.body
+        path = f"{request.path}?{request.query}" if request.query else request.path
+        flags = f"{waits or len(body) > _PART:d}{flows:d}"
+        lines = [request.method, path, request.scheme, request.authority, flags]
+        _add_fields(lines, request.headers)
+        return f"{_as_text(lines)}\n{body[:_PART].decode('latin-1')}"
+
+    def count(self, size: int) -> None:
+        """So much more of a response's body. Raises GuestRefused where it is too large."""
         self.size += size
         most = self.spec.limits.response_bytes
         if self.size > most:
@@ -112,9 +139,25 @@ class Exchange:
             raise GuestRefused(words)
 
 
+def trailer_lines(fields: Sequence[tuple[str, str]]) -> str:
+    """Trailers of a request, for the adapter."""
+    lines: list[str] = []
+    _add_fields(lines, fields)
+    return _as_text(lines)
+
+
 def _add_fields(lines: list[str], fields: Sequence[tuple[str, str]]) -> None:
+    """Their number, and a line for each name and value."""
     lines.append(str(len(fields)))
     lines += itertools.chain.from_iterable(fields)
+
+
+def split_answer(head: str) -> tuple[Response, str]:
+    """The head of an answer, and the number of its body."""
+    lines = head.split("\n")
+    headers, after = _fields(lines, 2)
+    trailers, _ = _fields(lines, after)
+    return Response(int(lines[0]), headers, trailers=trailers), lines[1]
 
 
 def _fields(lines: list[str], at: int) -> tuple[list[tuple[str, str]], int]:
@@ -122,3 +165,11 @@ def _fields(lines: list[str], at: int) -> tuple[list[tuple[str, str]], int]:
     count = int(lines[at])
     end = at + 1 + 2 * count
     return list(zip(lines[at + 1 : end : 2], lines[at + 2 : end : 2], strict=True)), end
+
+
+def _as_text(lines: list[str]) -> str:
+    """Lines, of Latin-1 and without line ends in them: a message may come from a plugin, not from the wire."""
+    text = "\n".join(lines)
+    if text.count("\n") != len(lines) - 1:
+        text = "\n".join([line.replace("\n", " ") for line in lines])
+    return text if text.isascii() else text.encode("latin-1", "replace").decode("latin-1")

@@ -27,6 +27,8 @@ from reconciler.wasm.wasi_http.streams import Lender, Spools
 NAME: Final = "wasi-http"
 
 _WITH_FILES: Final = ("wasi:http/outgoing-handler", "wasi:cli/stdin")
+BUFFERED: Final = 8 * 2**20
+"""Bytes of an answer: where it may be larger, it never is made on an event loop, which would have to hold all of it."""
 _WAITS: Final = ("wasi:http/outgoing-handler", "wasi:keyvalue/", "wasi:clocks/monotonic-clock")
 
 
@@ -79,7 +81,9 @@ class WasiHttpKind:
         """At each epoch of a running guest: whether it may go on. Raises Interrupted."""
         run = self.current.run
         limits = run.spec.limits
-        if time.monotonic() >= run.call.deadline:
+        if run.flow is not None and run.flow.stopped is not None:
+            run.stopped = run.flow.stopped
+        elif time.monotonic() >= run.call.deadline:
             run.stopped = Failure(Reason.DEADLINE_EXCEEDED, "the component's time is over")
         elif run.streams.written() > limits.response_bytes + limits.request_bytes:
             run.stopped = Failure(
@@ -102,7 +106,7 @@ class PreparedComponent:
         self._spools = Spools()
         imports = {item.module for item in module.shape.imports}
         waits = bool(spec.preopens) or any(name.startswith(_WAITS) for name in imports)
-        self.info = GuestInfo(NAME, may_wait=waits)
+        self.info = GuestInfo(NAME, may_wait=waits or spec.limits.response_bytes > BUFFERED, streams=True)
         self._parts = Parts(
             engine=owner.engine,
             ffi=owner.ffi,
@@ -135,7 +139,7 @@ class PreparedLight:
 
     def __init__(self, host: LightHost, module: CompiledModule, spec: InstanceSpec, services: GuestServices) -> None:
         assert module.component is not None
-        self.info = GuestInfo(NAME)
+        self.info = GuestInfo(NAME, may_wait=spec.limits.response_bytes > BUFFERED, streams=True)
         entry = _entry(module.component, module.shape, RUN)
         self._parts = LightParts(host, host.recipe(module, entry, spec), spec, services)
 

@@ -16,6 +16,7 @@ from reconciler.core.states import Reason
 from reconciler.wasm.engine import CompiledModule, Engine
 from reconciler.wasm.ffi.components import ComponentFfi, address_of
 from reconciler.wasm.ffi.seam import GUEST_ERRORS
+from reconciler.wasm.flow import CLIENT_GONE, Flow
 from reconciler.wasm.kind import CallContext, GuestFailed, GuestServices, Request, Response
 from reconciler.wasm.wasi_http.failures import component_failure
 from reconciler.wasm.wasi_http.messages import IncomingRequest, OutgoingResponse, ResponseOutparam
@@ -91,6 +92,31 @@ class ComponentSlot:
                 log_run(run.services, call.request_id, run.streams.prints, late)
                 self._end(run, spoilt=failure is not None or run.answer is None)
 
+    def stream(self, request: Request, call: CallContext, flow: Flow) -> Response | None:
+        """Run the component for a request whose bodies flow; see Streaming."""
+        parts = self._parts
+        try:
+            run = self._begin(request, call, flow, parts.spec.limits.fuel or _START_FUEL)
+        except GuestFailed:
+            if flow.stopped is CLIENT_GONE:
+                return None
+            raise
+        failure: Failure | None = None
+        try:
+            failure = self._answer(run)
+            if flow.stopped is CLIENT_GONE:
+                return None
+            if flow.stopped is not None:
+                raise GuestFailed(flow.stopped, fatal=False)
+            if flow.settle():
+                return _response(run, failure)
+            _require_whole(run, failure)
+            return None
+        finally:
+            late = failure if run.answer is not None else None
+            log_run(run.services, call.request_id, run.streams.prints, late)
+            self._end(run, spoilt=failure is not None or run.answer is None or flow.stopped is not None)
+
     def close(self) -> None:
         """Free what is held for the next request. Idempotent."""
         if self._guest is not None:
@@ -98,7 +124,7 @@ class ComponentSlot:
             self._guest.streams.close()
             self._guest = None
 
-    def _begin(self, request: Request, call: CallContext, spool: Spool, fuel: int) -> Run:
+    def _begin(self, request: Request, call: CallContext, spool: Spool | Flow, fuel: int) -> Run:
         """A run in a store, with an instance."""
         parts = self._parts
         guest = self._guest
@@ -108,7 +134,11 @@ class ComponentSlot:
             parts.ffi.watch(store, parts.check)
         run = Run(parts.spec, parts.services, request, call, guest.streams, {}, guest.first)
         try:
-            guest.streams.open(request.body, spool)
+            if isinstance(spool, Flow):
+                run.flow = spool
+                spool.start(call, parts.spec.limits, lambda: guest.streams.open(request.body, spool))
+            else:
+                guest.streams.open(request.body, spool)
             if parts.module.metered:
                 guest.store.set_fuel(fuel)
         except OSError as error:
@@ -170,13 +200,22 @@ class ComponentSlot:
 
 def _response(run: Run, failure: Failure | None) -> Response:
     """The answer, if it was complete before the guest ended, however it ended. Raises GuestFailed."""
+    answer = _require_whole(run, failure)
+    headers, body = answer.headers.headers(), answer.body
+    if body is None:
+        return Response(answer.status, headers)
+    return Response(answer.status, headers, body.data(), body.trailers.headers() if body.trailers else ())
+
+
+def _require_whole(run: Run, failure: Failure | None) -> OutgoingResponse:
+    """The answer, which must be whole. Raises GuestFailed."""
     answer = run.answer
     if not isinstance(answer, OutgoingResponse):
         flaw = f"the component answered with the error {run.error}" if run.error else "the component set no response"
         raise GuestFailed(failure or Failure(Reason.BAD_RESPONSE, flaw), fatal=False)
-    headers, body = answer.headers.headers(), answer.body
+    body = answer.body
     if body is None:
-        return Response(answer.status, headers)
+        return answer
     most = run.spec.limits.response_bytes
     if body.size is None:
         flaw = "the component did not finish the response's body, or wrote more or less than its content-length"
@@ -184,4 +223,4 @@ def _response(run: Run, failure: Failure | None) -> Response:
     if body.size > most:
         flaw = f"the response's body is larger than limits.responseBytes ({most})"
         raise GuestFailed(Failure(Reason.BAD_RESPONSE, flaw), fatal=False)
-    return Response(answer.status, headers, body.data(), body.trailers.headers() if body.trailers else ())
+    return answer

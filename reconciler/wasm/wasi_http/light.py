@@ -6,7 +6,7 @@ Belongs here: a slot for such a component, and what the adapter imports of the h
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
@@ -20,21 +20,18 @@ from reconciler.wasm.engine import CompiledModule, Engine, component_limits
 from reconciler.wasm.ffi.components import ComponentFfi, Interrupted
 from reconciler.wasm.ffi.live import Live, LiveFfi, Recipe
 from reconciler.wasm.ffi.seam import GUEST_ERRORS
+from reconciler.wasm.flow import CLIENT_GONE, Flow
 from reconciler.wasm.kind import CallContext, GuestFailed, GuestServices, Request, Response
 from reconciler.wasm.ticker import has_lasted
-from reconciler.wasm.wasi_http.exchange import Exchange
+from reconciler.wasm.wasi_http.exchange import NO_RESPONSE, Exchange
 from reconciler.wasm.wasi_http.failures import component_failure
+from reconciler.wasm.wasi_http.flowing import FlowingExchange
 from reconciler.wasm.wasi_http.printed import log_run
 from reconciler.wasm.wasi_http.surroundings import SURROUNDINGS
 
-_OFFERS: Final[Mapping[str, Mapping[str, Callable[..., Any]]]] = {
-    "reconciler:http/host": {"receive": Exchange.receive, "more": Exchange.more, "send": Exchange.send},
-    **SURROUNDINGS,
-}
+_HOST: Final = "reconciler:http/host"
 _START_FUEL: Final = 1 << 62
 """For a start, which `limits.startTimeout` bounds."""
-_NO_RESPONSE: Final = 0
-"""What `run` gives where the component set no response; 1 is a body that it did not finish."""
 
 
 class _Current(threading.local):
@@ -43,7 +40,11 @@ class _Current(threading.local):
     exchange: Exchange = cast("Exchange", None)
 
 
-def _of_exchange(current: _Current, function: Callable[..., Any], *args: Any) -> Any:
+def _for_adapter(current: _Current, name: str, *args: Any) -> Any:
+    return getattr(current.exchange, name)(*args)
+
+
+def _for_component(current: _Current, function: Callable[..., Any], *args: Any) -> Any:
     return function(current.exchange, *args)
 
 
@@ -69,10 +70,14 @@ class LightHost:
                 with root.add_instance(interface) as place:
                     for name, member in wanted.items():
                         if isinstance(member.ty, model.FuncType):
-                            function = partial(_of_exchange, self._current, _OFFERS[interface][name])
-                            kept.append(self._ffi.define(place, name, member.ty, function))
+                            kept.append(self._ffi.define(place, name, member.ty, self._function(interface, name)))
         limits = component_limits(module, spec.limits)
         return Recipe(engine, linker, module.component, entry, limits, kept, metered=module.metered)
+
+    def _function(self, interface: str, name: str) -> Callable[..., Any]:
+        if interface == _HOST:
+            return partial(_for_adapter, self._current, name)
+        return partial(_for_component, self._current, SURROUNDINGS[interface][name])
 
     def run(self, exchange: Exchange, call: Callable[[], None]) -> Failure | None:
         """Let guest code run within the exchange's deadline. Why it did not end well, where it did not."""
@@ -92,6 +97,9 @@ class LightHost:
         """At each epoch of a running guest: whether it may go on. Raises Interrupted."""
         exchange = self._current.exchange
         call = exchange.call
+        if exchange.unwanted() is not None:
+            exchange.stopped = exchange.unwanted()
+            raise Interrupted("nobody wants the answer")
         if has_lasted(call) if call.brief else time.monotonic() >= call.deadline:
             exchange.stopped = Failure(Reason.DEADLINE_EXCEEDED, "the component's time is over")
             raise Interrupted(exchange.stopped.message)
@@ -134,29 +142,61 @@ class LightSlot:
         """Run the component for a request; see Instance."""
         parts = self._parts
         exchange = Exchange(parts.spec, parts.services, request, call)
-        live = self._live or self._instantiate(exchange)
-        state = _NO_RESPONSE
-
-        def answer() -> None:
-            nonlocal state
-            state = parts.host.live.call(live, self._fuel)
-
         failure: Failure | None = None
         try:
-            failure = parts.host.run(exchange, answer)
-            return _response(exchange, state, failure)
+            failure = self._answer(exchange)
+            return _whole(exchange, failure)
         finally:
-            late = failure if exchange.answer is not None else None
-            log_run(parts.services, call.request_id, exchange.prints, late)
-            self._requests += 1
-            if failure is not None or exchange.answer is None or self._requests >= parts.spec.reuse:
-                self.close()
+            self._end(exchange, failure, spoilt=False)
+
+    def stream(self, request: Request, call: CallContext, flow: Flow) -> Response | None:
+        """Run the component for a request whose bodies flow; see Streaming."""
+        parts = self._parts
+        exchange = FlowingExchange(parts.spec, parts.services, request, call, flow)
+        failure: Failure | None = None
+        try:
+            exchange.open()
+            failure = self._answer(exchange)
+            if flow.stopped is CLIENT_GONE:
+                return None
+            if flow.stopped is not None:
+                raise GuestFailed(flow.stopped, fatal=False)
+            settled = flow.settle()
+            answer = _whole(exchange, failure)
+            if settled:
+                answer.body = flow.read(exchange.size)
+            return answer if settled else None
+        except OSError as error:
+            if flow.stopped is CLIENT_GONE:
+                return None
+            raise GuestFailed(Failure(Reason.START_FAILED, str(error)), fatal=False) from None
+        finally:
+            exchange.close()
+            self._end(exchange, failure, spoilt=flow.stopped is not None)
 
     def close(self) -> None:
         """Free what is held for the next request. Idempotent."""
         live, self._live = self._live, None
         if live is not None:
             self._parts.host.live.close(live)
+
+    def _answer(self, exchange: Exchange) -> Failure | None:
+        """Run the component. Why it did not end well, where it did not. Raises GuestFailed where it does not start."""
+        parts = self._parts
+        live = self._live or self._instantiate(exchange)
+
+        def run() -> None:
+            exchange.state = parts.host.live.call(live, self._fuel)
+
+        return parts.host.run(exchange, run)
+
+    def _end(self, exchange: Exchange, failure: Failure | None, *, spoilt: bool) -> None:
+        """The request is over: the store goes on to the next one or is freed."""
+        late = failure if exchange.answer is not None else None
+        log_run(exchange.services, exchange.call.request_id, exchange.prints, late)
+        self._requests += 1
+        if spoilt or failure is not None or exchange.answer is None or self._requests >= self._parts.spec.reuse:
+            self.close()
 
     def _instantiate(self, exchange: Exchange) -> Live:
         """Instantiate the component in a new store. Raises GuestFailed."""
@@ -173,13 +213,13 @@ class LightSlot:
         return self._live
 
 
-def _response(exchange: Exchange, state: int, failure: Failure | None) -> Response:
+def _whole(exchange: Exchange, failure: Failure | None) -> Response:
     """The answer, if it was complete before the guest ended, however it ended. Raises GuestFailed."""
     if exchange.answer is not None:
         return exchange.answer
     if exchange.error:
         flaw = f"the component answered with the error {exchange.error}"
-    elif state == _NO_RESPONSE:
+    elif exchange.state == NO_RESPONSE:
         flaw = "the component set no response"
     else:
         flaw = "the component did not finish the response's body, or wrote more or less than its content-length"

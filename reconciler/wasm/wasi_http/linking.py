@@ -36,6 +36,7 @@ _RESOURCES: Final[Mapping[str, type[Resource]]] = {
     "future-incoming-response": outgoing.FutureResponse,
     "incoming-response": outgoing.IncomingResponse,
     "bucket": stores.Bucket,
+    "cas": stores.Swap,
 }
 
 
@@ -51,6 +52,7 @@ def offers(egress: outgoing.Egress, spec: InstanceSpec) -> Mapping[str, Function
         "wasi:config/store": configuration,
         "wasi:config/runtime": configuration,
         "wasi:keyvalue/store": stores.STORE,
+        "wasi:keyvalue/atomics": stores.ATOMICS,
         "wasi:keyvalue/batch": stores.BATCH,
     }
     if not spec.preopens:

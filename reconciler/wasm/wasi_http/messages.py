@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from reconciler.wasm.ffi.values import Own
-from reconciler.wasm.kind import Request
+from reconciler.wasm.kind import Request, Response
 from reconciler.wasm.wasi_http.bodies import IncomingBody, OutgoingBody, declared_length
 from reconciler.wasm.wasi_http.fields import Fields
 from reconciler.wasm.wasi_http.run import Resource, Run
@@ -90,7 +90,10 @@ def _consume(run: Run, rep: int) -> tuple[bool, Any]:
         return _REFUSED
     incoming.consumed = True
     given = incoming.request.trailers
-    return True, run.give(IncomingBody(None, Fields.received(given) if given else None))
+    body = IncomingBody(None, Fields.received(given) if given else None)
+    if run.flow is not None and run.flow.request >= 0:
+        body.flow = run.flow
+    return True, run.give(body)
 
 
 # ---- outgoing-response, response-outparam
@@ -120,7 +123,7 @@ def _response_body(run: Run, rep: int) -> tuple[bool, Any]:
     response = run.get(rep, OutgoingResponse)
     if response.body is not None:
         return _REFUSED
-    spool = run.streams.response
+    spool = run.flow or run.streams.response
     response.body = OutgoingBody(spool, declared_length(response.headers), "HTTP-response-body-size")
     return True, run.give(response.body)
 
@@ -129,7 +132,11 @@ def _set(run: Run, rep: int, result: tuple[bool, Any]) -> None:
     run.take(rep, ResponseOutparam)
     good, value = result
     if good:
-        run.answer = run.take(value, OutgoingResponse)
+        run.answer = answer = run.take(value, OutgoingResponse)
+        if run.flow is not None:
+            if answer.body is None:
+                run.flow.finished(0, [])
+            run.flow.answered(Response(answer.status, answer.headers.headers()))
         return
     name, payload = value
     run.error = f"{name}: {payload}" if payload else name

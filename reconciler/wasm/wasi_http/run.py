@@ -8,6 +8,7 @@ from reconciler.core.observed import Failure
 from reconciler.core.revision import InstanceSpec
 from reconciler.wasm.ffi.components import GuestRefused
 from reconciler.wasm.ffi.values import Own
+from reconciler.wasm.flow import Flow
 from reconciler.wasm.kind import CallContext, GuestServices, Request
 from reconciler.wasm.wasi_http.streams import Streams
 
@@ -32,8 +33,8 @@ class Resource:
 class Run:
     """One request under way. `first` is the first number that no resource of the store has had.
 
-    `answer` is the response that the guest set, `error` the error that it set instead; `stopped` says why we ended
-    the guest, where we did.
+    `flow` is there where the bodies flow. `answer` is the response that the guest set, `error` the error that it set
+    instead; `stopped` says why we ended the guest, where we did.
     """
 
     spec: InstanceSpec
@@ -43,6 +44,7 @@ class Run:
     streams: Streams
     resources: dict[int, Resource]
     first: int = 1
+    flow: Flow | None = None
     answer: Resource | None = None
     error: str = ""
     stopped: Failure | None = None

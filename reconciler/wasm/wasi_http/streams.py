@@ -24,6 +24,7 @@ from wasmtime import _ffi as native
 from reconciler.core.revision import InstanceSpec, PreopenDir
 from reconciler.wasm.ffi.components import ComponentFfi, GuestRefused
 from reconciler.wasm.ffi.values import Foreign
+from reconciler.wasm.flow import Flow
 from reconciler.wasm.wasi_http.memory_files import MemoryFiles
 from reconciler.wasm.wasi_http.printed import Prints
 
@@ -216,10 +217,10 @@ class Streams:
         self.prints = Prints()
         self._number = lender.add(self.prints)
         self._directory = Directory(lender.memory) if files else None
-        self.response: Spool
+        self.response: Spool | Flow
 
-    def open(self, request: bytes, response: Spool) -> None:
-        """Begin a request, whose body that is. Raises OSError."""
+    def open(self, request: bytes, response: Spool | Flow) -> None:
+        """Begin a request, whose body that is; or that flows. Raises OSError."""
         self.response = response
         config = wasmtime.WasiConfig()
         try:
@@ -228,7 +229,9 @@ class Streams:
                 config.env = self._spec.env
             self._lender.print_to(config, self._number)
             config.stdout_file = f"/proc/self/fd/{response.descriptor}"
-            if request:
+            if isinstance(response, Flow) and response.request >= 0:
+                config.stdin_file = f"/proc/self/fd/{response.request}"
+            elif request:
                 _set_stdin(config, request)
             if self._directory is not None:
                 config.preopen_dir(self._directory.path, _DIRECTORY, True)
@@ -254,7 +257,7 @@ class Streams:
         """The stream of the request's body."""
         return self._lend("input")
 
-    def output(self, spool: Spool) -> Foreign:
+    def output(self, spool: Spool | Flow) -> Foreign:
         """A stream that writes to a file: the response's, or one from `spool`."""
         return self._lend("output") if spool.number is None else self._lend("write", _number(_U32, spool.number))
 

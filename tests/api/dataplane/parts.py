@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from reconciler.host.invoke import CutShort, Lease, QueueFull, RouteLimits, RouteUnknown, Waiter
+from reconciler.wasm.flow import Flow
 from reconciler.wasm.kind import Request, Response
 
 Handler = Callable[[Request], Response]
+Streamer = Callable[[Request, Flow], Response | None]
 DEADLINE = 10.0
 
 
@@ -26,13 +28,26 @@ def eventually(condition: Callable[[], bool]) -> None:
 class Route:
     """A pool of `instances` that all do the same."""
 
-    def __init__(self, handler: Handler, *, instances: int = 1, inline: bool = False, **limits: float) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        instances: int = 1,
+        inline: bool = False,
+        streamer: Streamer | None = None,
+        **limits: float,
+    ) -> None:
         self.handler = handler
+        self.streamer = streamer
         self.instances = instances
         self.inline = inline
         self.lasts = False
         self.queue = int(limits.get("queue", 100))
-        self.limits = RouteLimits(int(limits.get("request_bytes", 1 << 20)), limits.get("queue_timeout", DEADLINE))
+        self.limits = RouteLimits(
+            int(limits.get("request_bytes", 1 << 20)),
+            limits.get("queue_timeout", DEADLINE),
+            streamer is not None,
+        )
         self.idle = instances
         self.waiting: OrderedDict[Waiter, None] = OrderedDict()
         self.lock = threading.Lock()
@@ -46,6 +61,7 @@ class RouteLease:
     def __init__(self, name: str, route: Route) -> None:
         self.plugin = f"plugin-{name}"
         self.inline = route.inline
+        self.streams = route.streamer is not None
         self._name = name
         self._route = route
         self._held = True
@@ -61,6 +77,13 @@ class RouteLease:
             self.cancel()
             raise CutShort
         return self.call(request)
+
+    def stream(self, request: Request, flow: Flow) -> Response | None:
+        assert self._route.streamer is not None
+        try:
+            return self._route.streamer(request, flow)
+        finally:
+            self.cancel()
 
     def cancel(self) -> None:
         with self._route.lock:
@@ -176,6 +199,13 @@ class RawClient:
             self._rest = data[missing:]
             missing -= len(pieces[-1])
         return Answered(int(first.split(" ")[1]), headers, b"".join(pieces), head)
+
+    def until(self, mark: bytes) -> bytes:
+        """What comes, up to and with these bytes."""
+        while mark not in self._rest:
+            self._more()
+        found, _, self._rest = self._rest.partition(mark)
+        return found + mark
 
     def at_end(self) -> bool:
         """Whether the server closed, with nothing left to read."""

@@ -9,6 +9,7 @@
 #define POLL(name) __attribute__((import_module("wasi:io/poll@0.2.0"), import_name(name)))
 #define CONFIG(name) __attribute__((import_module("wasi:config/store@0.2.0-draft-2024-09-27"), import_name(name)))
 #define STORE(name) __attribute__((import_module("wasi:keyvalue/store@0.2.0-draft2"), import_name(name)))
+#define ATOMICS(name) __attribute__((import_module("wasi:keyvalue/atomics@0.2.0-draft2"), import_name(name)))
 #define ENVIRONMENT(name) __attribute__((import_module("wasi:cli/environment@0.2.0"), import_name(name)))
 #define OUTGOING(name) __attribute__((import_module("wasi:http/outgoing-handler@0.2.0"), import_name(name)))
 
@@ -29,6 +30,14 @@ POLL("[method]pollable.block") void pollable_block(handle);
 POLL("[resource-drop]pollable") void pollable_drop(handle);
 STORE("open") void store_open_raw(const char *, uint32_t, void *);
 STORE("[method]bucket.get") void bucket_get_raw(handle, const char *, uint32_t, void *);
+STORE("[method]bucket.set") void bucket_set_raw(handle, const char *, uint32_t, const char *, uint32_t, void *);
+STORE("[method]bucket.delete") void bucket_delete_raw(handle, const char *, uint32_t, void *);
+STORE("[method]bucket.exists") void bucket_exists_raw(handle, const char *, uint32_t, void *);
+STORE("[method]bucket.list-keys") void bucket_list_raw(handle, uint32_t some, const char *, uint32_t, void *);
+ATOMICS("increment") void increment_raw(handle, const char *, uint32_t, uint64_t, void *);
+ATOMICS("[static]cas.new") void cas_new_raw(handle, const char *, uint32_t, void *);
+ATOMICS("[method]cas.current") void cas_current_raw(handle, void *);
+ATOMICS("swap") void swap_raw(handle, const char *, uint32_t, void *);
 STORE("[resource-drop]bucket") void bucket_drop(handle);
 HTTP("[constructor]outgoing-request") handle outgoing_new(handle headers);
 HTTP("[method]outgoing-request.set-method") uint32_t outgoing_set_method(handle, uint32_t, const char *, uint32_t);
@@ -72,6 +81,19 @@ static void half(handle outparam) {
   handle to = ok_handle(body_write_raw, respond(outparam, 200, fields_new()));
   write_all(to, TEXT("half of it"));
   __builtin_trap();
+}
+
+// `size` bytes of the body before it is said what is answered.
+static void early(handle outparam, uint32_t size) {
+  static const char block[4096];
+  handle response = response_new(fields_new());
+  handle out = ok_handle(response_body_raw, response);
+  handle to = ok_handle(body_write_raw, out);
+  for (; size && write_all(to, (text){block, sizeof block}); size -= sizeof block) {
+  }
+  output_drop(to);
+  outparam_set_raw(outparam, 0, response, 0, 0, 0, 0, 0, 0);
+  finish(out, 0);
 }
 
 static void wrong_length(handle outparam) {
@@ -177,6 +199,17 @@ static void wait(uint64_t nanoseconds) {
   pollable_drop(pollable);
 }
 
+// A part of an answer, after which the host has had the time to send it on.
+static handle begun(handle outparam) {
+  static const char block[4096];
+  handle out = respond(outparam, 200, fields_new());
+  handle to = ok_handle(body_write_raw, out);
+  for (int i = 0; i < 25; i++) write_all(to, (text){block, sizeof block});
+  wait(20000000);
+  output_drop(to);
+  return out;
+}
+
 static text store_get(text store, text key) {
   struct {
     uint32_t error;
@@ -193,6 +226,76 @@ static text store_get(text store, text key) {
   bucket_drop(opened.bucket);
   if ((uint8_t)found.error) return TEXT("error");
   return (uint8_t)found.some ? found.value : TEXT("nothing");
+}
+
+// What the function of the store that is named by its first letter answers for the key `k`.
+static text store_do(char what, text value) {
+  struct {
+    uint32_t error;
+    handle bucket;
+    text rest;
+  } opened;
+  store_open_raw("counts", 6, &opened);
+  if ((uint8_t)opened.error) return TEXT("closed");
+  struct {
+    uint8_t error, padding[7];
+    union {
+      struct {
+        uint8_t kind, padding[3];
+        text words;
+      } error;
+      struct {
+        text *at;
+        uint32_t size, more;
+      } keys;
+      handle cas;
+      int64_t number;
+      uint8_t flag;
+    } as;
+  } found = {0};
+  struct {
+    uint8_t error, padding[3];
+    union {
+      uint8_t flag;
+      struct {
+        text *at;
+        uint32_t size, more;
+      } keys;
+      handle cas;
+      struct {
+        uint8_t kind, padding[3];
+        text words;
+      } error;
+    } as;
+  } narrow = {0};
+  static char digits[1];
+  text said = TEXT("ok");
+  if (what == 's') {
+    bucket_set_raw(opened.bucket, "k", 1, value.at, value.size, &narrow);
+  } else if (what == 'd') {
+    bucket_delete_raw(opened.bucket, "k", 1, &narrow);
+  } else if (what == 'e') {
+    bucket_exists_raw(opened.bucket, "k", 1, &narrow);
+    if (!narrow.error) said = narrow.as.flag ? TEXT("yes") : TEXT("no");
+  } else if (what == 'l') {
+    bucket_list_raw(opened.bucket, 0, 0, 0, &narrow);
+    digits[0] = (char)('0' + narrow.as.keys.size);
+    if (!narrow.error) said = (text){digits, 1};
+  } else if (what == 'i') {
+    increment_raw(opened.bucket, "k", 1, 3, &found);
+    digits[0] = (char)('0' + found.as.number);
+    if (!found.error) said = (text){digits, 1};
+    narrow.error = found.error;
+  } else {  // swap: sets the value, and 'x' sets another one in between
+    cas_new_raw(opened.bucket, "k", 1, &narrow);
+    handle cas = narrow.as.cas;
+    if (what == 'x') bucket_set_raw(opened.bucket, "k", 1, "1", 1, &narrow);
+    uint32_t swapped[8];
+    swap_raw(cas, value.at, value.size, swapped);
+    narrow.error = (uint8_t)swapped[0];
+  }
+  bucket_drop(opened.bucket);
+  return narrow.error ? TEXT("error") : said;
 }
 
 // GET (or POST, with a body) of http://AUTHORITY/PATH; what came back, or which error code.
@@ -300,6 +403,8 @@ EXPORT("wasi:http/incoming-handler@0.2.0#handle") void handle_request(handle req
     output_drop(to);
     outgoing_body_drop(out);
   }
+  WHEN("/flow-early") early(outparam, 204800);
+  WHEN("/flood-early") early(outparam, 1 << 23);
   WHEN("/print") {
     print(TEXT("first\nsecond"));
     print(TEXT(" half\n"));
@@ -327,6 +432,15 @@ EXPORT("wasi:http/incoming-handler@0.2.0#handle") void handle_request(handle req
   WITH("/env/") send(outparam, variable(after(path, TEXT("/env/"))));
   WITH("/config/") send(outparam, config_get(after(path, TEXT("/config/"))));
 #ifndef LIGHT
+  WHEN("/flow-trap") {
+    begun(outparam);
+    __builtin_trap();
+  }
+  WHEN("/flow-unfinished") outgoing_body_drop(begun(outparam));
+  WHEN("/flow-spin") {
+    begun(outparam);
+    spin();
+  }
   WHEN("/sleep") {
     wait(3600000000000ull);
     send(outparam, TEXT("slept"));
@@ -335,6 +449,10 @@ EXPORT("wasi:http/incoming-handler@0.2.0#handle") void handle_request(handle req
     uint64_t start = now();
     wait(20000000);
     send(outparam, now() - start >= 20000000 ? TEXT("napped") : TEXT("too short"));
+  }
+  WITH("/kv/") {
+    text rest = after(path, TEXT("/kv/"));
+    send(outparam, store_do(rest.at[0], after(rest, TEXT("s_"))));
   }
   WITH("/store/") send(outparam, store_get(TEXT("books"), after(path, TEXT("/store/"))));
   WHEN("/no-store") send(outparam, store_get(TEXT("films"), TEXT("x")));

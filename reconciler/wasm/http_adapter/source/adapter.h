@@ -103,13 +103,16 @@ typedef struct {
 } body;
 
 handle give_output(body *);
-// A request begins, and this is here of its body.
-void begin_input(text);
+// A request begins, and this is here of its body; `more` of it may come. Where it `flows`, what is written is sent on
+// when the component flushes it, or waits.
+void begin_streams(text, int more, int flows);
+int input_ended(void);
 
 // ---- the host
 
 IMPORT("reconciler:http/host", "receive") void host_receive(text *);
 IMPORT("reconciler:http/host", "more") void host_more(text *);
+IMPORT("reconciler:http/host", "trailers") void host_trailers(text *);
 IMPORT("reconciler:http/host", "send") void host_send(uint32_t what, const char *, uint32_t, const char *, uint32_t);
 
 enum {
@@ -117,5 +120,7 @@ enum {
   PART,    // of the body of that number
   ERROR,   // head is the number of the error code, body its text
   PRINT,   // the component printed it
-  REFUSE   // the component is to trap, and why
+  REFUSE,  // the component is to trap, and why
+  HEAD,    // where bodies flow: an answer whose body follows; head is as that of ANSWER, without trailers
+  UNREAD   // where bodies flow: the component reads no more of the request's body
 };

@@ -35,12 +35,10 @@ void release(void *block, uint32_t size) {
 
 EXPORT("cabi_realloc") void *cabi_realloc(void *old, size_t old_size, size_t align, size_t size) {
   if (!size) return (void *)align;
-  if (size <= old_size) return old;
+  if (old_size && class_of(size) == class_of(old_size)) return old;
   void *block = allocate(size);
-  if (old_size) {
-    __builtin_memcpy(block, old, old_size);
-    release(old, old_size);
-  }
+  __builtin_memcpy(block, old, old_size < size ? old_size : size);
+  release(old, old_size);
   return block;
 }
 

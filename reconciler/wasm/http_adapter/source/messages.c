@@ -1,7 +1,9 @@
 // `wasi:http/types`: the request that came in, the response that is made of it, and their bodies.
 //
-// The host gives a request as lines: method, path with query, scheme, authority, the number of headers, a name and a
-// value of each, then the same of trailers. What follows is the body. A response goes to the host as lines, too.
+// The host gives a request as lines: method, path with query, scheme, authority, a 1 or 0 for whether more of the body
+// comes than is here and one for whether bodies flow, the number of headers, a name and a value of each. What follows is
+// the body. Trailers are lines of their own: their number, or a 0 and an error's number where the body did not come whole,
+// then the names and values. A response goes to the host as lines, too.
 
 #include "adapter.h"
 
@@ -22,8 +24,9 @@ typedef struct {
 
 static struct {
   text method, path, scheme, authority;
-  text headers, trailers;  // lines
-  uint32_t header_count, trailer_count;
+  text headers;  // lines
+  uint32_t header_count;
+  uint8_t flows;
 } asked;
 
 static response *answer;  // what the component set
@@ -74,9 +77,10 @@ EXPORT("reconciler:http/exchange#request") handle take_request(void) {
   asked.path = next_line(&given);
   asked.scheme = next_line(&given);
   asked.authority = next_line(&given);
+  text flags = next_line(&given);
+  asked.flows = flags.at[1] == '1';
   asked.headers = skip_fields(&given, &asked.header_count);
-  asked.trailers = skip_fields(&given, &asked.trailer_count);
-  begin_input(given);
+  begin_streams(given, flags.at[0] == '1', asked.flows);
   return request_give(add_object(REQUEST, 0));
 }
 
@@ -179,6 +183,7 @@ EXPORT(TYPES "#[method]incoming-body.stream") void *incoming_stream(rep which) {
 
 EXPORT(TYPES "#[static]incoming-body.finish") handle incoming_finish(handle given) {
   (void)incoming_take(given, INCOMING_BODY);
+  if (asked.flows && !input_ended()) host_send(UNREAD, 0, 0, 0, 0);
   return future_give(add_object(FUTURE_TRAILERS, 0));
 }
 
@@ -190,16 +195,29 @@ EXPORT(TYPES "#[method]future-trailers.subscribe") handle future_subscribe(rep w
 EXPORT(TYPES "#[method]future-trailers.get") void *future_get(rep which) {
   static struct {
     uint64_t ready, told, failed;
-    uint32_t some;
+    union {
+      uint8_t code;
+      uint32_t some;
+    };
     handle trailers;
     uint64_t room_for_errors[4];
   } result;
   object *future = get_object(which, FUTURE_TRAILERS);
   result.ready = 1;
   result.told = future->done;
-  result.some = !future->done && asked.trailer_count;
-  if (result.some) result.trailers = give_fields(received(asked.trailers, asked.trailer_count));
+  if (future->done) return &result;
   future->done = 1;
+  text lines;
+  uint32_t count;
+  host_trailers(&lines);
+  count = number(next_line(&lines));
+  result.failed = !count && lines.size;
+  result.some = count;
+  if (result.failed) result.code = number(next_line(&lines));
+  if (count) {
+    result.some = 1;
+    result.trailers = give_fields(received(lines, count));
+  }
   return &result;
 }
 
@@ -231,7 +249,7 @@ static void put_fields(writer *to, const fields *of) {
 
 static uint32_t room_for(const fields *of) { return 16 + (of ? of->bytes + of->count * 2 : 0); }
 
-static void send_answer(void) {
+static void send_answer(int is_whole) {
   const body *of = answer->body;
   const fields *trailers = of ? of->trailers : 0;
   uint32_t room = 32 + room_for(answer->headers) + room_for(trailers);
@@ -240,9 +258,12 @@ static void send_answer(void) {
   put_number(&head, of ? of->number : 0);
   put_fields(&head, answer->headers);
   put_fields(&head, trailers);
-  host_send(ANSWER, head.at, head.size, of ? of->at : head.at, of ? of->size : 0);
+  if (is_whole)
+    host_send(ANSWER, head.at, head.size, of ? of->at : head.at, of ? of->size : 0);
+  else
+    host_send(HEAD, head.at, head.size, head.at, 0);
   release(head.at, room);
-  whole = 1;
+  whole = is_whole;
 }
 
 // ---- outgoing-response, response-outparam
@@ -308,7 +329,8 @@ void outparam_set(handle given, uint32_t is_error, uint32_t value, uint32_t some
     return;
   }
   answer = response_take(value, RESPONSE).of;
-  if (!answer->body || answer->body->finished) send_answer();
+  int is_whole = !answer->body || answer->body->finished;
+  if (is_whole || asked.flows) send_answer(is_whole);
 }
 
 // ---- outgoing-body
@@ -336,6 +358,6 @@ EXPORT(TYPES "#[static]outgoing-body.finish") void *outgoing_finish(handle given
     return &result;
   }
   of->finished = 1;
-  if (answer && answer->body == of) send_answer();
+  if (answer && answer->body == of) send_answer(1);
   return &result;
 }

@@ -1,4 +1,4 @@
-// `wasi:io` over memory, and the streams of `wasi:cli`: nothing here ever waits but for the host's next part of a body.
+// `wasi:io` over memory, and the streams of `wasi:cli`: nothing here waits but for the next part of a body.
 
 #include "adapter.h"
 
@@ -48,10 +48,28 @@ HANDLES(input, STREAMS, "input-stream")
 
 static text request_body;  // what is here of it and was not read
 static text part;          // the block that it lies in, where it did not come with the head
+static uint8_t more_comes, flows;
+static body *written;  // what the component wrote to last
 
-void begin_input(text given) {
+void begin_streams(text given, int more, int flow) {
   request_body = given;
   part.size = 0;
+  more_comes = more;
+  flows = flow;
+  written = 0;
+}
+
+int input_ended(void) { return !more_comes && !request_body.size; }
+
+static void send_part(body *of) {
+  char number[10] EVEN;
+  host_send(PART, number, write_number(number, of->number), of->at, of->size);
+  of->size = 0;
+}
+
+// What is written goes on before the component waits, or when it says so.
+static void flush(void) {
+  if (flows && written && written->size && !written->finished) send_part(written);
 }
 
 handle give_input(int of_request) { return input_give(add_object(INPUT, of_request ? &request_body : 0)); }
@@ -60,10 +78,12 @@ handle give_input(int of_request) { return input_give(add_object(INPUT, of_reque
 static text take(rep which, uint64_t most) {
   text *from = get_object(which, INPUT)->of;
   if (!from) return (text){(char *)1, 0};
-  if (!from->size) {
+  if (!from->size && more_comes) {
+    flush();
     release(part.at, part.size);
     host_more(&part);
     *from = part;
+    more_comes = part.size > 0;
   }
   text some = *from;
   if (some.size > most) some.size = most;
@@ -123,12 +143,6 @@ HANDLES(output, STREAMS, "output-stream")
 
 handle give_output(body *of) { return output_give(add_object(OUTPUT, of)); }
 
-static void send_part(body *of) {
-  char number[10] EVEN;
-  host_send(PART, number, write_number(number, of->number), of->at, of->size);
-  of->size = 0;
-}
-
 static void make_room(body *of, uint32_t more) {
   uint32_t room = of->room ? of->room : FIRST_BUFFERED;
   while (room < of->size + more && room < MOST_BUFFERED) room *= 2;
@@ -157,11 +171,11 @@ typedef struct {
   uint8_t error;
   uint32_t which;
   handle none;
-} written;
+} outcome;
 
-static written *tell(int closed) {
-  static written result;
-  result = (written){closed, CLOSED, 0};
+static outcome *tell(int closed) {
+  static outcome result;
+  result = (outcome){closed, CLOSED, 0};
   return &result;
 }
 
@@ -169,7 +183,7 @@ static written *tell(int closed) {
 static int put(rep which, text data) {
   body *to = get_object(which, OUTPUT)->of;
   if (to && to->finished) return 1;
-  if (to) append(to, data);
+  if (to) written = to, append(to, data);
   else if (data.size) host_send(PRINT, data.at, 0, data.at, data.size);
   return 0;
 }
@@ -186,9 +200,17 @@ EXPORT(STREAMS "#[method]output-stream.write") void *output_write(rep which, cha
 }
 
 EXPORT(STREAMS "#[method]output-stream.blocking-write-and-flush")
-void *output_write_and_flush(rep which, char *at, uint32_t size) { return output_write(which, at, size); }
+void *output_write_and_flush(rep which, char *at, uint32_t size) {
+  void *result = output_write(which, at, size);
+  flush();
+  return result;
+}
 
-EXPORT(STREAMS "#[method]output-stream.flush") void *output_flush(rep which) { return tell(put(which, (text){0, 0})); }
+EXPORT(STREAMS "#[method]output-stream.flush") void *output_flush(rep which) {
+  int closed = put(which, (text){0, 0});
+  flush();
+  return tell(closed);
+}
 
 EXPORT(STREAMS "#[method]output-stream.blocking-flush") void *output_blocking_flush(rep which) {
   return output_flush(which);
@@ -211,7 +233,11 @@ EXPORT(STREAMS "#[method]output-stream.write-zeroes") void *output_zeroes(rep wh
 }
 
 EXPORT(STREAMS "#[method]output-stream.blocking-write-zeroes-and-flush")
-void *output_zeroes_and_flush(rep which, uint64_t size) { return output_zeroes(which, size); }
+void *output_zeroes_and_flush(rep which, uint64_t size) {
+  void *result = output_zeroes(which, size);
+  flush();
+  return result;
+}
 
 EXPORT(STREAMS "#[method]output-stream.splice") void *output_splice(rep which, rep from, uint64_t most) {
   text some = take(from, most);
