@@ -30,14 +30,21 @@ CLIENT_GONE = 499
 class Observer(Protocol):
     """Who counts requests. Called on the loop's thread; must be quick."""
 
-    def request(self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float) -> None:
-        """A request ended. `route` is empty where there is none such, so that clients cannot invent label values."""
+    def request(
+        self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float, on_loop: bool = False
+    ) -> None:
+        """A request ended; `on_loop`: its guest ran on the event loop.
+
+        `route` is empty where there is none such, so that clients cannot invent label values.
+        """
 
 
 class NoObserver:
     """Counts nothing."""
 
-    def request(self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float) -> None:
+    def request(
+        self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float, on_loop: bool = False
+    ) -> None:
         """Forget it."""
 
 
@@ -66,6 +73,7 @@ class Exchange:
         "_began",
         "_gateway",
         "_lasts",
+        "_on_loop",
         "_over",
         "_plugin",
         "_request",
@@ -84,7 +92,7 @@ class Exchange:
         self._waited = 0.0
         self._plugin = ""
         self._over = False
-        self._lasts = False
+        self._lasts = self._on_loop = False
         self.waiting = False
 
     def begin(self) -> None:
@@ -167,10 +175,11 @@ class Exchange:
 
     def _call_here(self, lease: Lease) -> None:
         answer = answers.INTERNAL
+        self._on_loop = True
         try:
             answer = _answer_of(lease, lease.call_briefly, self._request)
         except CutShort:
-            self._lasts = True
+            self._lasts, self._on_loop = True, False
         finally:  # a fault of ours is answered too, and then goes on to the loop's handler, which logs it
             if not self._lasts:
                 self._finish(answer)
@@ -194,7 +203,8 @@ class Exchange:
     def _end(self, status: int, known_route: bool = True) -> None:
         self._over = True
         route = self._request.route if known_route else ""
-        self._gateway.observer.request(route, self._plugin, status, perf_counter() - self._began, self._waited)
+        seconds = perf_counter() - self._began
+        self._gateway.observer.request(route, self._plugin, status, seconds, self._waited, self._on_loop)
 
 
 def _answer_of(lease: Lease, call: Callable[[Request], Response], request: Request) -> Answer:
