@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import components, convergence, guest, install, kube, life, peers, sizes
+from benchmarks import calls, components, convergence, guest, install, kube, life, peers, sizes
 from benchmarks.report import Figure, table
 
 PARTS: dict[str, Callable[[], Sequence[Figure]]] = {
     "guest": guest.figures,
+    "calls": calls.figures,
     "convergence": convergence.main,
     "install": lambda: list(install.figures()),
     "sizes": lambda: list(sizes.figures()),

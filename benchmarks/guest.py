@@ -53,7 +53,7 @@ FUNCTION = b"""(module
 HEADERS = [("host", "localhost:2045"), ("id", "id_2"), ("user-agent", "bench"), ("accept", "*/*")]
 
 
-class _Services:
+class Services:
     """A store with one book, and nobody who reads the log."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ def prepare(ffi: Ffi) -> tuple[Engine, PreparedProxyWasm]:
     source = ModuleSource("sha256:0")
     spec = InstanceSpec("id_2", source, "auto", "wasmtime", "{}", (), (), ("state_demo",), (), "id_2", limits)
     kind = ProxyWasmKind(engine, _NoClient(), SharedSpaces())
-    return engine, kind.prepare(engine.compile(FUNCTION), spec, _Services())
+    return engine, kind.prepare(engine.compile(FUNCTION), spec, Services())
 
 
 def request_time(ffi: Ffi, number: int = 5_000, rounds: int = 9) -> float:

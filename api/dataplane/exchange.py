@@ -32,14 +32,21 @@ CLIENT_GONE = 499
 class Observer(Protocol):
     """Who counts requests. Called on the loop's thread; must be quick."""
 
-    def request(self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float) -> None:
-        """A request ended. `route` is empty where there is none such, so that clients cannot invent label values."""
+    def request(
+        self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float, on_loop: bool = False
+    ) -> None:
+        """A request ended; `on_loop`: its guest ran on the event loop.
+
+        `route` is empty where there is none such, so that clients cannot invent label values.
+        """
 
 
 class NoObserver:
     """Counts nothing."""
 
-    def request(self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float) -> None:
+    def request(
+        self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float, on_loop: bool = False
+    ) -> None:
         """Forget it."""
 
 
@@ -69,6 +76,7 @@ class Exchange:
         "_gateway",
         "_inflow",
         "_lasts",
+        "_on_loop",
         "_over",
         "_plugin",
         "_request",
@@ -88,10 +96,7 @@ class Exchange:
         self._waited = 0.0
         self._plugin = ""
         self._over = False
-        self._lasts = False
-        self._inflow = inflow
-        self.pump: Pump | None = None
-        """There where the bodies may flow."""
+        self._lasts = self._on_loop = False
         self.waiting = False
 
     def begin(self) -> None:
@@ -186,10 +191,11 @@ class Exchange:
 
     def _call_here(self, lease: Lease) -> None:
         answer = answers.INTERNAL
+        self._on_loop = True
         try:
             answer = _answer_of(lease, lease.call_briefly, self._request)
         except CutShort:
-            self._lasts = True
+            self._lasts, self._on_loop = True, False
         finally:  # a fault of ours is answered too, and then goes on to the loop's handler, which logs it
             if not self._lasts:
                 self._finish(answer)
@@ -233,7 +239,8 @@ class Exchange:
     def _end(self, status: int, known_route: bool = True) -> None:
         self._over = True
         route = self._request.route if known_route else ""
-        self._gateway.observer.request(route, self._plugin, status, perf_counter() - self._began, self._waited)
+        seconds = perf_counter() - self._began
+        self._gateway.observer.request(route, self._plugin, status, seconds, self._waited, self._on_loop)
 
 
 def _answer_of(lease: Lease, call: Callable[[Request], Response], request: Request) -> Answer:

@@ -224,7 +224,11 @@ class Http1Reader:
         if version != "1.1" or host is None:
             host = self._host_of_old(version, host)
         self._persist = parser.should_keep_alive()
-        authority, path, query, route = self._locate(get("id"))
+        url, ident = self._url.decode("latin-1"), get("id")
+        if ident and ident.isascii() and url[:1] == "/" and "#" not in url:  # as _locate says, in fewer steps
+            authority, (path, _, query), route = "", url.partition("?"), ident
+        else:
+            authority, path, query, route = self._locate(url, ident)
         self._request = request = Request(
             route,
             parser.get_method().decode("latin-1"),
@@ -305,10 +309,10 @@ class Http1Reader:
             raise self._refuse(400, "a request needs a Host header")
         return host or ""
 
-    def _locate(self, ident: str | None) -> tuple[str, str, str, str]:
+    def _locate(self, url: str, ident: str | None) -> tuple[str, str, str, str]:
         """Authority, path, query and route. Where there is no route, the refusal is kept and all four are empty."""
         try:
-            authority, path, query = split_target(self._url.decode("latin-1"))
+            authority, path, query = split_target(url)
             if ident:
                 return authority, path, query, route_by_header(ident)
             route, path = route_by_path(path)

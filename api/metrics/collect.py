@@ -23,6 +23,8 @@ from api.metrics.meters import Meters
 from api.ports import DesiredReader
 from reconciler.control.status import PluginStatus
 from reconciler.core.observed import ObservedPlugin
+from reconciler.host.leases import BRIEF
+from reconciler.host.pool import LONG, SHORT
 from reconciler.wasm.proxy_wasm import abi
 from reconciler.wasm.proxy_wasm.shared import SharedSpace
 
@@ -111,13 +113,22 @@ class PluginCollector(Collector):
         waited = _histogram(
             "queue_wait_seconds", "Waits for an instance, of requests that had to wait.", "route", "plugin"
         )
+        on_loop = _counter("loop_requests", "Requests whose guest ran on the event loop.", "route", "plugin")
         for (route, plugin), counts in sorted(self._meters.requests.snapshot().items()):
             for status, number in sorted(counts.by_status.copy().items()):
                 total.add_metric([route, plugin, str(status)], number)
             _add(seconds, [route, plugin], counts.seconds)
+            on_loop.add_metric([route, plugin], counts.on_loop)
             if any(counts.waited.counts):  # most plugins never make anybody wait, and a scrape costs by its lines
                 _add(waited, [route, plugin], counts.waited)
-        yield from (total, seconds, waited)
+        bounds = _gauge(
+            "loop_bound_seconds",
+            "Calls below 'short' may come to the event loop, one above 'long' goes back, one above 'cut' is cut short.",
+            "bound",
+        )
+        for bound, value in (("short", SHORT), ("long", LONG), ("cut", BRIEF)):
+            bounds.add_metric([bound], value)
+        yield from (total, seconds, waited, on_loop, bounds)
 
     def _instances(self, names: list[str]) -> Iterator[Metric]:
         instances = _gauge("pool_instances", "Instances by state; ready ones include busy ones.", "plugin", "state")

@@ -18,6 +18,7 @@ class Counts:
     by_status: dict[int, int] = field(default_factory=dict)
     seconds: Histogram = field(default_factory=Histogram)
     waited: Histogram = field(default_factory=Histogram)
+    on_loop: int = 0
 
 
 class RequestMeter:
@@ -28,7 +29,9 @@ class RequestMeter:
         self._by_plugin: dict[str, tuple[Counts, ...]] = {}
         self._lock = threading.Lock()
 
-    def request(self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float) -> None:
+    def request(
+        self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float, on_loop: bool = False
+    ) -> None:
         """A request ended. `waited` holds the waits of those only that had to wait for an instance."""
         counts = self._counts.get((route, plugin))
         if counts is None:
@@ -36,6 +39,8 @@ class RequestMeter:
         by_status = counts.by_status
         by_status[status] = by_status.get(status, 0) + 1
         counts.seconds.add(seconds)
+        if on_loop:
+            counts.on_loop += 1
         if waited_seconds:
             counts.waited.add(waited_seconds)
 

@@ -35,8 +35,8 @@ class Keeper(Protocol):
 class End:
     """How a lease ended. `failure` where the instance is spoilt; `seconds` is None where it was not called.
 
-    A call on the event loop is measured in seconds of the loop, one on a thread in CPU seconds: what it waits for
-    others there says nothing of the guest. `acts` tells that the guest did, or would have done, what others see.
+    These are CPU seconds, as what it waits for others says nothing of the guest; or with `waited`, simply those that
+    went by on the event loop. `acts` tells that the guest did, or would have done, what others see.
     """
 
     failure: Failure | None = None
@@ -44,6 +44,7 @@ class End:
     brief: bool = False
     bad: bool = False
     acts: bool = False
+    waited: bool = False
     cut: bool = False
     """It was cut short and is made once more: it does not count."""
 
@@ -174,6 +175,7 @@ class PoolLease:
         began = time.monotonic()
         context = CallContext(began + BRIEF, self, request.request_id, brief=True)
         end = End(_UNFINISHED, brief=True, bad=True)
+        worked = time.thread_time() if self.pool.closer else None
         try:
             answer = self.slot.instance.handle(request, context)
             end.failure, end.bad = None, False
@@ -184,7 +186,10 @@ class PoolLease:
                 raise
         finally:
             end.cut = end.cut or context.acts
-            end.seconds = time.monotonic() - began
+            if worked is None:  # asking for CPU time is a call of the system, and most often not needed
+                end.seconds, end.waited = time.monotonic() - began, True
+            else:
+                end.seconds = time.thread_time() - worked
             if context.later is not None and not end.cut:
                 for act in context.later:
                     act()

@@ -26,6 +26,8 @@ HARDER: Final = 16
 """How many times more."""
 MOST_PROOF: Final = PROOF * HARDER**3
 """But no more than that: so many calls between two that were cut short weigh nothing."""
+CLOSER: Final = 256
+"""Calls on the event loop whose CPU time is taken after one that took long by the clock."""
 LEAST_TIMEOUT: Final = 0.05
 """Seconds: a plugin with a shorter timeout than that has it kept on a thread."""
 QUICK_START: Final = 0.1
@@ -75,6 +77,8 @@ class Pool:
         self.draining_since: float | None = None
         self.credit = 0
         self.short_calls = 0
+        self.closer = 0
+        """Calls on the event loop that are still to be measured in CPU time."""
         self.proof = PROOF
         self.start_seconds = 0.0
         self.created = clock()
@@ -132,16 +136,24 @@ class Pool:
             self.calls <= FIRST_CALLS or self._clock() - since < self.settings.min_healthy_time
         )
 
-    def called(self, slot: Slot, seconds: float, *, inline: bool, bad: bool, acts: bool = False) -> None:
-        """An instance answered, or failed to. `seconds` are of CPU on a thread, of the loop on the loop.
+    def called(
+        self, slot: Slot, seconds: float, *, inline: bool, bad: bool, acts: bool = False, waited: bool = False
+    ) -> None:
+        """An instance answered, or failed to. `seconds` are of CPU, or may be of waiting for a CPU, too, if `waited`.
 
-        A guest that acts on others cannot be cut short and asked again, so its calls are no proof.
+        A guest that acts on others cannot be cut short and asked again, so its calls are no proof. On a machine that is
+        busy with other things the clock is no proof either: after a call that was long by it, some are looked at more
+        closely.
         """
         slot.calls += 1
         self.calls += 1
         if bad:
             self.bad_calls += 1
-        if acts or seconds > (LONG if inline else SHORT):
+        if self.closer:
+            self.closer -= 1
+        if waited and seconds > LONG and not acts:
+            self.closer = CLOSER
+        elif acts or seconds > (LONG if inline else SHORT):
             self.short_calls = 0
             if seconds > STALL:
                 self.proof = min(self.proof * HARDER, MOST_PROOF)

@@ -38,6 +38,7 @@ class EpochTicker:
         self._advance = advance
         self._calls: set[object] = set()
         self._awake = threading.Event()
+        self._up = False  # as the event, which takes longer to ask
         self._closed = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -70,11 +71,11 @@ class EpochTicker:
     def enter(self, call: object) -> None:
         """A guest call starts. `call` is any hashable thing that is not in a call already.
 
-        The order matters: the call is in the set before the event is looked at, and the thread clears the event
+        The order matters: the call is in the set before `_up` is looked at, and the thread clears that
         before it looks at the set. So either the thread sees the call or the call sees that it must wake it.
         """
         self._calls.add(call)
-        if not self._awake.is_set():
+        if not self._up:
             self._wake()
 
     def leave(self, call: object) -> None:
@@ -104,10 +105,12 @@ class EpochTicker:
 
     def _run(self) -> None:
         while not self._closed:
+            self._up = False
             self._awake.clear()
             if not self._calls:
                 self._awake.wait()
             self._awake.set()
+            self._up = True
             self._tick()
 
     def _tick(self) -> None:

@@ -14,6 +14,7 @@ Belongs here: what a program sees of the outside. Does not: what its output mean
 import ctypes
 import errno
 import itertools
+import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ _NO_SPACE: Final = 51
 
 _MAX_VECTORS: Final = 1024
 _MAX_WRITE: Final = 2**20
+_VECTOR: Final = struct.Struct("<II")
+"""A ciovec: address and length."""
 """Bytes that one write takes; of more, a part is taken, which the program is told as POSIX has it."""
 
 _STDOUT: Final = 1
@@ -156,13 +159,15 @@ class Wasi:
             return preview1.BAD_DESCRIPTOR
         if count > _MAX_VECTORS:
             return preview1.INVALID
-        memory = self._memory()
+        memory = run.guest.memory
+        if memory is None:
+            raise OutOfBoundsError
         memory.check(written_at, 4)
         parts = []
         room = _MAX_WRITE
-        for place in range(vectors, vectors + 8 * count, 8):
-            size = min(memory.read_u32(place + 4), room)
-            parts.append(memory.read(memory.read_u32(place), size))
+        for address, length in _VECTOR.iter_unpack(memory.read(vectors, _VECTOR.size * count)):
+            size = min(length, room)
+            parts.append(memory.read(address, size))
             room -= size
         data = b"".join(parts)
         if not (run.stdout if descriptor == _STDOUT else run.stderr).write(data):

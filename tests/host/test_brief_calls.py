@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.host.invoke import CutShort
 from reconciler.host.leases import PoolLease
-from reconciler.host.pool import LEAST_TIMEOUT, MOST_PROOF, PROOF, QUICK_START, Pool
+from reconciler.host.pool import CLOSER, LEAST_TIMEOUT, LONG, MOST_PROOF, PROOF, QUICK_START, Pool
 from reconciler.state.memory import MemoryStore
 from reconciler.wasm.kind import GuestFailed, Request
 from tests.guest_wat import SPIN, TRAP, answering
@@ -55,6 +55,16 @@ def test_a_call_that_lasts_is_cut_short_long_before_its_timeout(world: World) ->
     with pytest.raises(CutShort):
         lease(world).call_briefly(Request("bad"))
     assert time.monotonic() - began < 5
+    assert not pool.inline
+
+
+def test_a_call_that_was_long_by_the_clock_alone_proves_nothing_but_is_looked_at_closer(world: World) -> None:
+    pool = proven(world, answering("x"))
+    pool.called(pool.idle[0], LONG * 2, inline=True, bad=False, waited=True)
+    assert pool.inline
+    assert lease(world).call_briefly(Request("bad")).body == b"x"
+    assert (pool.inline, pool.closer) == (True, CLOSER - 1)
+    pool.called(pool.idle[0], LONG * 2, inline=True, bad=False)
     assert not pool.inline
 
 

@@ -97,10 +97,13 @@ class LayottoCalls(HostCallGroup):
     def get_state(self, store: int, store_size: int, key: int, key_size: int, address_at: int, size_at: int) -> int:
         """A key's value; nothing for a key that is not there. A store that is not there is an INTERNAL_FAILURE."""
         state = self._current.state
-        if max(store_size, key_size) > MAX_NAME:
+        if store_size > MAX_NAME or key_size > MAX_NAME:
             return abi.BAD_ARGUMENT
-        name = state.memory.read(store, store_size).decode("utf-8", "replace")
-        wanted = state.memory.read(key, key_size).decode("utf-8", "replace")
+        read = state.memory.read
+        name, wanted = (
+            read(store, store_size).decode("utf-8", "replace"),
+            read(key, key_size).decode("utf-8", "replace"),
+        )
         found = state.facts.services.store(name)
         if found is None:
             state.log(abi.ERROR, f"proxy_get_state: there is no store {name!r} for this plugin".encode())

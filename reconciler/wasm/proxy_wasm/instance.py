@@ -120,9 +120,10 @@ class ProxyWasmInstance:
         state.call = call
         ticker, guest = runtime.ticker, state.guest
         ticker.enter(self)
-        due = ticker.epoch + 1 if call.brief and runtime.watched else ticker.due(call.deadline)
+        epoch = ticker.epoch
+        due = epoch + 1 if call.brief and runtime.watched else ticker.due(call.deadline)
         if due != guest.due:
-            guest.set_deadline(due - ticker.epoch)
+            guest.set_deadline(max(due - epoch, 0))
             guest.due = due
         current = runtime.current
         before = current.state

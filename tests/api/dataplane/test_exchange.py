@@ -33,7 +33,9 @@ class Counted:
         self.seen: list[tuple[str, str, int]] = []
         self.waited: list[float] = []
 
-    def request(self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float) -> None:
+    def request(
+        self, route: str, plugin: str, status: int, seconds: float, waited_seconds: float, on_loop: bool = False
+    ) -> None:
         assert seconds >= waited_seconds >= 0
         self.seen.append((route, plugin, status))
         self.waited.append(waited_seconds)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.host.pool import SHORT
 from tests.examples.daemon import Daemon, ask, serve
 from tests.guest_wat import answering, trap_on_call
 
@@ -95,6 +96,15 @@ def test_requests_instances_conditions_and_passes_are_there(daemon: Daemon) -> N
     assert (value(text, "workqueue_adds_total", name="wasmplugin") or 0) >= 2
     assert (value(text, "workqueue_work_duration_seconds_count", name="wasmplugin") or 0) >= 2
     assert value(text, "workqueue_depth", name="wasmplugin") == 0
+
+
+def test_the_share_of_requests_on_the_event_loop_shows(daemon: Daemon) -> None:
+    text = scrape(daemon)
+    while not value(text, "wasm_reconciler_loop_requests_total", plugin="good"):
+        for _ in range(40):  # short calls bring a plugin there
+            assert daemon.call("good").status == 200
+        text = scrape(daemon)
+    assert value(text, "wasm_reconciler_loop_bound_seconds", bound="short") == SHORT
 
 
 def test_a_broken_file_counts_as_a_problem_of_its_source(daemon: Daemon, root: Path) -> None:
