@@ -97,6 +97,9 @@ class Exchange:
         self._plugin = ""
         self._over = False
         self._lasts = self._on_loop = False
+        self._inflow = inflow
+        self.pump: Pump | None = None
+        """There where the bodies may flow."""
         self.waiting = False
 
     def begin(self) -> None:
@@ -201,6 +204,7 @@ class Exchange:
                 self._finish(answer)
         if self._lasts:
             self.begin()
+
     def _flow(self, lease: Lease) -> None:
         gateway, busy = self._gateway, "no thread is free to run the guest"
         if not lease.streams:
