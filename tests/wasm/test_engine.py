@@ -111,17 +111,17 @@ def test_memory_that_no_limit_counts_is_refused(engine: Engine, wat: str) -> Non
 
 @pytest.mark.parametrize("seconds", [0.1, 0.3])
 def test_a_deadline_holds_within_a_fifth(world: World, seconds: float) -> None:
-    instance = world.start(SPIN)
-    started = time.monotonic()
-    with pytest.raises(GuestFailed) as caught:
-        handle(instance, seconds=seconds)
-    took = time.monotonic() - started
-    instance.close()
-    assert caught.value.failure.reason == "DeadlineExceeded"
-    assert caught.value.fatal
-    assert seconds <= took
-    # The machine may be busy; the clock itself is 2 ticks off at most.
-    assert took <= seconds * 1.2 + 0.1
+    took = []
+    for _ in range(5):  # the machine may be busy: what the clock itself is off shows in the best try
+        instance = world.start(SPIN)
+        started = time.monotonic()
+        with pytest.raises(GuestFailed) as caught:
+            handle(instance, seconds=seconds)
+        took.append(time.monotonic() - started)
+        instance.close()
+        assert caught.value.failure.reason == "DeadlineExceeded"
+        assert caught.value.fatal
+    assert seconds <= min(took) <= seconds * 1.2
 
 
 def test_a_call_without_time_left_does_not_start(world: World) -> None:
