@@ -410,12 +410,14 @@ class Http2Connection(asyncio.Protocol):
                 last = not stream.unsent and not stream.flows
                 self._h2.send_data(stream.id, bytes(piece), end_stream=last and not stream.trailers)
                 stream.deadline = self._loop.time() + self._context.settings.write_timeout
-                if last and stream.trailers:
-                    self._end_stream(stream)
-                elif last:
-                    self._sent(stream)
-                elif not stream.unsent:
+                if stream.unsent:
+                    self._write()  # at once, so that the transport says when it has enough
+                elif stream.flows:
                     self._caught_up(stream)
+                elif stream.trailers:
+                    self._end_stream(stream)
+                else:
+                    self._sent(stream)
                 if not self._batching:
                     self._flush()
 
@@ -450,12 +452,14 @@ class Http2Connection(asyncio.Protocol):
             self.deadline = self._idle_since + settings.keep_alive_timeout
 
     def _flush(self) -> None:
-        if self._batching or self._closing:
-            return
+        if not self._batching and not self._closing:
+            self._write()
+            self._close_if_done()
+
+    def _write(self) -> None:
         data = self._h2.data_to_send()
         if data:
             self._transport.write(data)
-        self._close_if_done()
 
     def _close_if_done(self) -> None:
         if self._draining and not self._streams and not self._closing:
@@ -472,9 +476,7 @@ class Http2Connection(asyncio.Protocol):
             return
         self._closing = True
         self._cancel_all()
-        data = self._h2.data_to_send()
-        if data:
-            self._transport.write(data)
+        self._write()
         self.deadline = self._loop.time() + self._context.settings.linger
         self._transport.close()
 
