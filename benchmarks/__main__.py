@@ -1,4 +1,4 @@
-"""`make bench`: everything that is measured, as a table, and as JSON in docs/figures.json.
+"""`make bench`: everything that is measured, as a table, which docs/performance.md gets too, as JSON and as a picture.
 
 `python -m benchmarks NAME...` measures only those parts; see PARTS.
 """
@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import calls, components, convergence, guest, install, kube, life, peers, sizes
+from benchmarks.picture import picture
 from benchmarks.report import Figure, table
 
 PARTS: dict[str, Callable[[], Sequence[Figure]]] = {
@@ -26,6 +27,9 @@ PARTS: dict[str, Callable[[], Sequence[Figure]]] = {
     "components": components.figures,
 }
 
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+"""Between these, docs/performance.md has the table."""
+
 
 def main(names: Sequence[str]) -> None:
     """Measure, print, keep."""
@@ -34,8 +38,17 @@ def main(names: Sequence[str]) -> None:
     machine = f"{os.cpu_count()} cores, {platform.machine()}, {system}"
     print(f"\n{machine}\n\n{table(figures)}")
     if not names:
-        kept = {"machine": machine, "figures": [asdict(figure) | {"median": figure.median} for figure in figures]}
-        (Path(__file__).parents[1] / "docs" / "figures.json").write_text(json.dumps(kept, indent=1) + "\n")
+        keep(figures, machine, Path(__file__).parents[1] / "docs")
+
+
+def keep(figures: Sequence[Figure], machine: str, docs: Path) -> None:
+    """Write all figures to the documents."""
+    kept = {"machine": machine, "figures": [asdict(figure) | {"median": figure.median} for figure in figures]}
+    (docs / "figures.json").write_text(json.dumps(kept, indent=1) + "\n")
+    (docs / "images" / "figures.svg").write_text(picture(figures, machine))
+    page = docs / "performance.md"
+    before, _, rest = page.read_text().partition(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n{machine}\n\n{table(figures)}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
     http1.py        one HTTP/1.x connection: order, deadlines, back pressure, bytes of an answer
     http1_reader.py bytes -> requests, bounded and strict (httptools); no sockets, no clock
     http2.py        one HTTP/2 connection, over h2: streams, windows, bounds
+    http2_stream.py one request of such a connection
     http2_head.py   header fields of HTTP/2 -> a request
     exchange.py     one request's way, whatever the protocol: lease, wait, call, answer
     routing.py      which route a request names

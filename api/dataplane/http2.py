@@ -37,8 +37,9 @@ from api.dataplane.answers import Answer
 from api.dataplane.exchange import Exchange
 from api.dataplane.http1 import FAIR_TURNS, Http1Context, peer_name
 from api.dataplane.http2_head import read_head
+from api.dataplane.http2_stream import Http2Stream
 from reconciler.host.invoke import RouteUnknown
-from reconciler.wasm.kind import Headers, Request
+from reconciler.wasm.kind import Headers
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client that knows already that we speak HTTP/2 sends first (RFC 9113, 3.4)."""
@@ -49,49 +50,6 @@ FRAME: Final = 16 * 1024 + 9
 """The largest frame that we take. h2 looks at a frame's size when it is whole, so what it holds is counted here."""
 _RESET_COSTS: Final = 10
 """How much trouble a stream is that its client resets (CVE-2023-44487): a guest may have run for it in vain."""
-
-
-class Http2Stream:
-    """One request and its answer; the Sink of its exchange."""
-
-    __slots__ = ("body", "deadline", "exchange", "flows", "id", "limit", "owner", "request", "trailers", "unsent")
-
-    def __init__(self, owner: "Http2Connection", number: int, request: Request) -> None:
-        self.owner = owner
-        self.id = number
-        self.request = request
-        self.body: bytearray | None = bytearray()
-        """What came; None once there is an answer or a guest has it."""
-        self.limit = 0
-        self.deadline = inf
-        self.exchange: Exchange | None = None
-        self.unsent = memoryview(b"")
-        self.flows = False
-        """More of the answer's body may come."""
-        self.trailers: Headers = []
-
-    def answer(self, answer: Answer) -> None:
-        """The answer is there (Sink)."""
-        self.owner.answered(self, answer)
-
-    def begin_flow(self, answer: Answer, length: int | None) -> None:
-        """The head of an answer whose body follows (Sink)."""
-        self.owner.flow_begins(self, answer, length)
-
-    def send(self, data: bytes) -> None:
-        """A part of that body (Sink)."""
-        self.owner.flow_goes_on(self, data)
-
-    def end_flow(self, trailers: str) -> None:
-        """That body is whole (Sink)."""
-        self.owner.flow_ends(self, trailers)
-
-    def break_flow(self) -> None:
-        """That body will not be whole (Sink)."""
-        self.owner.flow_breaks(self)
-
-    def read_on(self) -> None:
-        """Requests' bodies are whole before a guest starts (Sink)."""
 
 
 class Http2Connection(asyncio.Protocol):
@@ -410,12 +368,14 @@ class Http2Connection(asyncio.Protocol):
                 last = not stream.unsent and not stream.flows
                 self._h2.send_data(stream.id, bytes(piece), end_stream=last and not stream.trailers)
                 stream.deadline = self._loop.time() + self._context.settings.write_timeout
-                if last and stream.trailers:
-                    self._end_stream(stream)
-                elif last:
-                    self._sent(stream)
-                elif not stream.unsent:
+                if stream.unsent:
+                    self._write()  # at once, so that the transport says when it has enough
+                elif stream.flows:
                     self._caught_up(stream)
+                elif stream.trailers:
+                    self._end_stream(stream)
+                else:
+                    self._sent(stream)
                 if not self._batching:
                     self._flush()
 
@@ -450,12 +410,14 @@ class Http2Connection(asyncio.Protocol):
             self.deadline = self._idle_since + settings.keep_alive_timeout
 
     def _flush(self) -> None:
-        if self._batching or self._closing:
-            return
+        if not self._batching and not self._closing:
+            self._write()
+            self._close_if_done()
+
+    def _write(self) -> None:
         data = self._h2.data_to_send()
         if data:
             self._transport.write(data)
-        self._close_if_done()
 
     def _close_if_done(self) -> None:
         if self._draining and not self._streams and not self._closing:
@@ -472,9 +434,7 @@ class Http2Connection(asyncio.Protocol):
             return
         self._closing = True
         self._cancel_all()
-        data = self._h2.data_to_send()
-        if data:
-            self._transport.write(data)
+        self._write()
         self.deadline = self._loop.time() + self._context.settings.linger
         self._transport.close()
 

@@ -157,6 +157,20 @@ def test_a_large_answer_waits_for_the_client_to_take_it(start: Start) -> None:
         assert client.answer(number)[1] == client.answer(other)[1] == body
 
 
+def test_a_client_that_promises_to_take_all_and_does_not_is_left(start: Start) -> None:
+    body = bytes(16 * 2**20)
+    plane = start(
+        {"echo": Route(lambda _: Response(200, [], body), inline=True)}, Settings(write_timeout=0.2, sweep=0.05)
+    )
+    with Client(plane.port, settings={SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1}) as client:
+        client.h2.increment_flow_control_window(2**31 - 1 - 65_535)
+        for _ in range(4):
+            client.ask()
+        client.flush()
+        eventually(lambda: plane.open_connections == 1)
+        eventually(lambda: plane.open_connections == 0)
+
+
 def test_a_client_that_takes_nothing_loses_the_stream(start: Start) -> None:
     plane = start(
         {"echo": Route(lambda _: Response(200, [], b"x" * 5000), inline=True)}, Settings(write_timeout=0.1, sweep=0.05)
