@@ -26,6 +26,7 @@ class HelloLease:
     plugin = "hello"
     revision = "1"
     inline = True
+    streams = False
 
     def call(self, request: Request) -> Response:
         return Response(200, [("content-type", "text/plain")], b"hello")
