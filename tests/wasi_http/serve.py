@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -63,6 +64,8 @@ class Exchange:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | list[bytes] = b""
     """A list is sent chunked."""
+    trailers: dict[str, str] = field(default_factory=dict)
+    """After a chunked body; the answer's are then asked for."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Said:
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    trailers: tuple[tuple[str, str], ...] = ()
 
 
 def generated(count: int, seed: int = 8) -> list[Exchange]:
@@ -100,7 +104,12 @@ def _one(chance: random.Random, number: int) -> Exchange:
     if number % 3:
         return Exchange(method, path, headers, data)
     cut = chance.randrange(1, size + 1)
-    return Exchange(method, path, headers, [part for part in (data[:cut], data[cut:]) if part])
+    parts = [part for part in (data[:cut], data[cut:]) if part]
+    if number % 2:
+        return Exchange(method, path, headers, parts)
+    # `wasmtime serve` sends trailers where the client takes them and the answer has announced them.
+    headers |= {"te": "trailers", "trailer": "x-sum, x-number"}
+    return Exchange(method, path, headers, parts, {"x-sum": f"{sum(data)}", "x-number": f"{number}"})
 
 
 def ask(address: str, exchange: Exchange, **extra: str) -> Said:
@@ -110,12 +119,41 @@ def ask(address: str, exchange: Exchange, **extra: str) -> Said:
         chunked = isinstance(exchange.body, list)
         body = iter(exchange.body) if isinstance(exchange.body, list) else exchange.body or None
         headers = exchange.headers | extra | ({"transfer-encoding": "chunked"} if chunked else {})
-        connection.request(exchange.method, exchange.path, body, headers, encode_chunked=chunked)
+        if exchange.trailers:
+            _send_with_trailers(connection, exchange, headers)
+        else:
+            connection.request(exchange.method, exchange.path, body, headers, encode_chunked=chunked)
         answer = connection.getresponse()
         kept = sorted((name.lower(), value) for name, value in answer.getheaders() if _comparable(name.lower()))
+        if exchange.trailers and answer.getheader("transfer-encoding") == "chunked":
+            assert answer.fp is not None
+            return Said(answer.status, tuple(kept), *_read_with_trailers(answer.fp))
         return Said(answer.status, tuple(kept), answer.read())
     finally:
         connection.close()
+
+
+def _send_with_trailers(connection: http.client.HTTPConnection, exchange: Exchange, headers: dict[str, str]) -> None:
+    connection.putrequest(exchange.method, exchange.path, skip_accept_encoding=True)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    for part in exchange.body:
+        assert isinstance(part, bytes)
+        connection.send(b"%x\r\n%b\r\n" % (len(part), part))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in exchange.trailers.items())
+    connection.send(f"0\r\n{lines}\r\n".encode())
+
+
+def _read_with_trailers(file: BinaryIO) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+    """A chunked body and what follows it: http.client drops trailers."""
+    body = bytearray()
+    while size := int(file.readline(), 16):
+        body += file.read(size)
+        file.readline()
+    lines = iter(lambda: file.readline().strip().decode("latin-1"), "")
+    pairs = (line.partition(":") for line in lines)
+    return bytes(body), tuple(sorted((name.lower(), value.strip()) for name, _, value in pairs))
 
 
 def _comparable(name: str) -> bool:

@@ -1,7 +1,8 @@
 """The same components answer alike under `wasmtime serve` and under our daemon.
 
 What differs on purpose, and is therefore not compared: `date`, `server` and framing headers are the server's own;
-trailers of a response are not sent by our data plane; a component that fails is 502 here and 500 there.
+trailers that an answer's `trailer` header did not announce are sent here and dropped there, so the requests announce
+them; a component that fails is 502 here and 500 there.
 """
 
 import shutil
@@ -46,7 +47,11 @@ def test_generated_requests_are_answered_alike(
         daemon.start()
         try:
             until(lambda: ask(daemon.listen, Exchange("GET", "/"), id="app").status == 200, "the first answer", 120)
+            trailers = 0
             for exchange in generated(count):
-                assert ask(daemon.listen, exchange, id="app") == ask(theirs, exchange, id="app"), exchange
+                ours = ask(daemon.listen, exchange, id="app")
+                assert ours == ask(theirs, exchange, id="app"), exchange
+                trailers += len(ours.trailers)
+            assert trailers or path != ECHO
         finally:
             daemon.stop()

@@ -1,6 +1,6 @@
 // An HTTP component in plain C: says what it was sent.
 //
-//   /echo        the body comes back, with the request's `x-` headers and its trailers
+//   /echo        the body comes back, with the request's headers `x-...` and `trailer`, and its trailers
 //   /status/N    an answer with that status
 //   /bytes/N     N bytes of body
 //   anything     the method and the path, as text
@@ -13,7 +13,7 @@ static void copy_headers(handle from, handle to) {
   field *entries;
   uint32_t count = fields_entries(from, &entries);
   for (uint32_t i = 0; i < count; i++)
-    if (starts(entries[i].name, TEXT("x-"))) fields_append(to, entries[i].name, entries[i].value);
+    if (starts(entries[i].name, TEXT("x-")) || same(entries[i].name, TEXT("trailer"))) fields_append(to, entries[i].name, entries[i].value);
 }
 
 static void echo(handle request, handle outparam) {

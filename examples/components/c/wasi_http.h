@@ -15,6 +15,7 @@ typedef struct {
 #define TEXT(literal) ((text){(literal), sizeof(literal) - 1})
 #define HTTP(name) __attribute__((import_module("wasi:http/types@0.2.0"), import_name(name)))
 #define STREAMS(name) __attribute__((import_module("wasi:io/streams@0.2.0"), import_name(name)))
+#define POLL(name) __attribute__((import_module("wasi:io/poll@0.2.0"), import_name(name)))
 #define EXPORT(name) __attribute__((export_name(name)))
 
 HTTP("[method]incoming-request.method") void request_method_raw(handle, void *);
@@ -23,6 +24,7 @@ HTTP("[method]incoming-request.headers") handle request_headers(handle);
 HTTP("[method]incoming-request.consume") void request_consume_raw(handle, void *);
 HTTP("[method]incoming-body.stream") void body_stream_raw(handle, void *);
 HTTP("[static]incoming-body.finish") handle body_trailers(handle);
+HTTP("[method]future-trailers.subscribe") handle trailers_subscribe(handle);
 HTTP("[method]future-trailers.get") void trailers_get_raw(handle, void *);
 HTTP("[constructor]fields") handle fields_new(void);
 HTTP("[method]fields.entries") void fields_entries_raw(handle, void *);
@@ -39,6 +41,8 @@ HTTP("[resource-drop]incoming-body") void incoming_body_drop(handle);
 HTTP("[resource-drop]future-trailers") void future_trailers_drop(handle);
 HTTP("[resource-drop]fields") void fields_drop(handle);
 HTTP("[resource-drop]outgoing-body") void outgoing_body_drop(handle);
+POLL("[method]pollable.block") void pollable_block(handle);
+POLL("[resource-drop]pollable") void pollable_drop(handle);
 STREAMS("[method]input-stream.blocking-read") void read_raw(handle, uint64_t, void *);
 STREAMS("[method]output-stream.blocking-write-and-flush") void write_raw(handle, const char *, uint32_t, void *);
 STREAMS("[resource-drop]input-stream") void input_drop(handle);
@@ -138,7 +142,9 @@ static handle trailers_of(handle body) {
     handle trailers;
     uint64_t rest[4];
   } found;
-  handle future = body_trailers(body);
+  handle future = body_trailers(body), ready = trailers_subscribe(future);
+  pollable_block(ready);
+  pollable_drop(ready);
   trailers_get_raw(future, &found);
   future_trailers_drop(future);
   return (uint8_t)found.some && !(uint8_t)found.refused && !(uint8_t)found.failed && (uint8_t)found.some_trailers

@@ -82,6 +82,9 @@ class RouteLease:
         assert self._route.streamer is not None
         try:
             return self._route.streamer(request, flow)
+        except OSError:  # its client left before it began
+            assert flow.stopped is not None
+            return None
         finally:
             self.cancel()
 

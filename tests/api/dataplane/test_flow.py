@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 import pytest
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, StreamReset, TrailersReceived
+from h2.settings import SettingCodes
 
 from api.dataplane.settings import Settings
 from reconciler.core.observed import Failure
@@ -17,6 +20,8 @@ from reconciler.wasm.flow import CLIENT_GONE, Flow
 from reconciler.wasm.kind import CallContext, GuestFailed, Request, Response
 from tests.api.dataplane.conftest import Start
 from tests.api.dataplane.parts import DEADLINE, RawClient, Route, RouteDispatcher, echo
+from tests.api.dataplane.test_http2 import HEAD as HTTP2_HEAD
+from tests.api.dataplane.test_http2 import Client
 
 LIMITS = InstanceLimits(2**16, 5.0, 5.0, None, 2**20, 2**20)
 HEAD = b"POST /x HTTP/1.1\r\nHost: h\r\nid: f\r\nte: trailers\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -197,3 +202,38 @@ def test_a_head_that_cannot_go_out_is_a_bad_gateway(start: Start, head: Response
         client.send(b"GET / HTTP/1.1\r\nHost: h\r\nid: f\r\n\r\n")
         assert client.answer().status == 502
         assert over.wait(DEADLINE)
+
+
+def writing(request: Request, flow: Flow) -> Response | None:
+    """Writes 300,000 bytes once its answer flows, and a trailer."""
+    with ends(flow) as (_, out):
+        flow.answered(Response(200))
+        out.write(b"a")
+        limit = time.monotonic() + DEADLINE
+        while not flow.flows:
+            assert time.monotonic() < limit
+        view = memoryview(b"b" * 299_999)
+        while view:
+            view = view[out.write(view) :]
+        flow.finished(300_000, [("x-sum", "1")])
+    return None
+
+
+def test_an_answer_flows_over_http2_as_its_windows_allow(start: Start) -> None:
+    plane = start({"echo": Route(echo, streamer=writing), "half": Route(echo, streamer=failing)})
+    with Client(plane.port, settings={SettingCodes.INITIAL_WINDOW_SIZE: 1000}) as client:
+        number = client.ask()
+        client.flush()
+        while sum(len(event.data) for event in client.events if isinstance(event, DataReceived)) < 1000:
+            client.read()
+        client.h2.increment_flow_control_window(300_000, number)
+        client.h2.increment_flow_control_window(300_000)
+        client.flush()
+        head, body = client.answer(number)
+        assert (head[":status"], "content-length" in head, len(body)) == ("200", False, 300_000)
+        trailers = client.until(lambda event: isinstance(event, TrailersReceived))
+        assert list(trailers.headers) == [("x-sum", "1")]
+        broken = client.ask([(":method", "GET"), *HTTP2_HEAD[1:-1], ("id", "half")])
+        client.flush()
+        reset = client.until(lambda event: isinstance(event, StreamReset))
+        assert (reset.stream_id, reset.error_code) == (broken, ErrorCodes.INTERNAL_ERROR)

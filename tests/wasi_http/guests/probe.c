@@ -6,7 +6,6 @@
 
 #define CLI(name) __attribute__((import_module("wasi:cli/stdout@0.2.0"), import_name(name)))
 #define CLOCK(name) __attribute__((import_module("wasi:clocks/monotonic-clock@0.2.0"), import_name(name)))
-#define POLL(name) __attribute__((import_module("wasi:io/poll@0.2.0"), import_name(name)))
 #define CONFIG(name) __attribute__((import_module("wasi:config/store@0.2.0-draft-2024-09-27"), import_name(name)))
 #define STORE(name) __attribute__((import_module("wasi:keyvalue/store@0.2.0-draft2"), import_name(name)))
 #define ATOMICS(name) __attribute__((import_module("wasi:keyvalue/atomics@0.2.0-draft2"), import_name(name)))
@@ -26,8 +25,6 @@ ENVIRONMENT("get-environment") void environment_raw(void *);
 #ifndef LIGHT
 CLOCK("subscribe-duration") handle subscribe_duration(uint64_t);
 CLOCK("now") uint64_t now(void);
-POLL("[method]pollable.block") void pollable_block(handle);
-POLL("[resource-drop]pollable") void pollable_drop(handle);
 STORE("open") void store_open_raw(const char *, uint32_t, void *);
 STORE("[method]bucket.get") void bucket_get_raw(handle, const char *, uint32_t, void *);
 STORE("[method]bucket.set") void bucket_set_raw(handle, const char *, uint32_t, const char *, uint32_t, void *);
