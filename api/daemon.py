@@ -4,14 +4,14 @@ import logging
 import signal
 import sqlite3
 import ssl
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from api.access.kube import RoleAuthorizer
 from api.access.parts import AccessParts, access_parts
@@ -21,52 +21,52 @@ from api.dashboard.face import Dashboard, DashboardParts
 from api.dashboard.feed import Watched as Shown
 from api.dashboard.pagefiles import PageFiles
 from api.dashboard.trial import Place
-from api.dataplane.listen import ListenFailed
+from api.dataplane.accepting import Tally
+from api.dataplane.listen import ListenFailed, listen
 from api.dataplane.server import DataPlane
 from api.dataplane.settings import Settings
 from api.followed import Unusable
 from api.guestlog import GuestLog, GuestLogs
+from api.interpreter import tune
 from api.kube.face import KubeApi, KubeParts
-from api.metrics.collect import Watched
+from api.metrics.collect import Spaces, Watched
 from api.metrics.endpoint import Metrics, create_registry
 from api.metrics.meters import Meters
-from api.modules import module_parts
 from api.node import Node, NodeParts
+from api.pools import Listeners, Unfit, in_memory, modules_of, pools_of
 from api.ports import AdminServices
 from api.revisions import Revisions
 from api.settings import Address, ServeSettings
 from api.streaming import Face
 from api.tracing.parts import TracingUnavailable, tracing
 from api.version import version
-from reconciler.control.manager import Manager
+from api.workers.entry import run_worker
+from api.workers.plane import WorkerPlane
+from reconciler.control.manager import Host, Manager
 from reconciler.control.resolve import Resolver
 from reconciler.control.rollouts import Rollouts
 from reconciler.control.workqueue import WorkQueue
 from reconciler.host.host import PoolHost
-from reconciler.host.modules import ModuleCache
 from reconciler.host.services import GUEST_LOGGER
-from reconciler.state.errors import StoresInvalid, StoreUnavailable
-from reconciler.state.registry import StoreRegistry, parse_stores
 from reconciler.wasm.egress import PinnedHttpClient, SystemResolver
-from reconciler.wasm.engine import Engine
-from reconciler.wasm.kinds import standard_kinds
-from reconciler.wasm.proxy_wasm.shared import SharedSpaces
+from reconciler.workers.crew import Crew
+from reconciler.workers.host import RemoteHost
+from reconciler.workers.nursery import Forker, fork_nursery
 from specs.config_file import ConfigFileSource
 from specs.directory import DirectorySource
-from specs.document import load_data
-from specs.errors import SpecInvalid
 from specs.files import remove_leftovers
 from specs.identity import IdentityStore
+from specs.layotto import ANY_STORE
 from specs.source import CLUSTER, Source
 from specs.store import DesiredStore
 from specs.sync import SyncLoop
 from specs.watch import Watcher
 from specs.writer import DesiredWriter
 
-THREAD_STACK: Final = 16 * 2**20
-"""Bytes of address space for a thread's stack: guests call guests on one thread, up to 16 deep."""
-
 FIRST_LISTING_SECONDS: Final = 60.0
+
+PREDECESSORS: Final = 2.0
+"""Seconds that the workers of a daemon that was killed have for letting go of the port."""
 
 SIGNAL_SECONDS: Final = 0.5
 """How often the main thread looks whether a signal came."""
@@ -76,6 +76,31 @@ logger = logging.getLogger(__name__)
 
 class StartFailed(Exception):
     """The daemon cannot start; `str()` says why and what to do."""
+
+
+class Plane(Protocol):
+    """What answers requests: in this process, or in workers."""
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected."""
+
+    def start(self) -> None:
+        """Answer requests from now on. Raises ListenFailed."""
+
+    def stop(self, drain_seconds: float) -> bool:
+        """Stop accepting, let requests end within the bound. Whether none was cut. Idempotent."""
+
+
+class Pools(Host, Protocol):
+    """What holds the pools, likewise."""
+
+    def queued(self) -> dict[str, int]:
+        """How many requests wait for an instance, by route; every route is there."""
 
 
 class Readiness:
@@ -100,10 +125,14 @@ class Daemon:
         self._meters = Meters()
         self._page = PageFiles()
         self._readiness: Readiness | None = None
-        self._data: DataPlane | None = None
+        self._data: Plane | None = None
+        self._nursery: Forker | None = None
+        self._tally = Tally(max(1, settings.workers))
 
     def start(self) -> None:
         """Read the desired state, begin to reconcile, listen."""
+        if self._settings.workers:  # before there is a second thread
+            self._nursery = fork_nursery(partial(run_worker, self._settings, self._tally))
         with ExitStack() as stack:
             self._start(stack)
             self._stack = stack.pop_all()
@@ -168,29 +197,22 @@ class Daemon:
     def _control(self, stack: ExitStack, store: DesiredStore) -> Manager:
         """Engine, guests, pools, and the manager over them."""
         settings = self._settings
-        engine = Engine()
-        stack.callback(engine.close)
-        stores = stack.enter_context(_stores(settings))
-        names, tls = SystemResolver(), ssl.create_default_context()
-        client = self._tracing.client(PinnedHttpClient(names, tls))
+        tls = ssl.create_default_context()
         queue = WorkQueue(time.monotonic)
-        spaces = SharedSpaces()
         rollouts = Rollouts(settings.state / "rollouts.sqlite3")
         stack.callback(rollouts.close)
         self._revisions = Revisions(rollouts)
+        listeners = Listeners(queue.add, self._meters.control, self._meters.fetches)
         try:
-            parts = module_parts(settings, names, tls, queue.add, self._meters.fetches, rollouts.needed)
-        except ValueError as error:
+            parts = modules_of(settings, tls, listeners, rollouts.needed)
+            if self._nursery is not None:
+                self._host, spaces = self._crew(stack, self._nursery, listeners)
+            else:
+                client = PinnedHttpClient(SystemResolver(), tls)
+                self._host, spaces = pools_of(settings, stack, parts, client, self._tracing, listeners)
+        except Unfit as error:
             raise StartFailed(str(error)) from error
         self._remote = parts.remote
-        self._host = PoolHost(
-            modules=ModuleCache(engine, settings.state, parts.supply),
-            choose_kind=self._tracing.kinds(standard_kinds(engine, client, spaces).choose),
-            find_store=stores.find,
-            clock=time.monotonic,
-            changed=lambda plugin: queue.add((plugin,)),
-            observer=self._meters.control,
-        )
         resolver = Resolver(settings.module_root, parts.digests, parts.tags)
         manager = Manager(
             store=store,
@@ -203,6 +225,26 @@ class Daemon:
         self._watched = Watched(store, manager.board, self._host, queue, spaces)
         self._shown = Shown(store, manager.board, manager.events, self._host)
         return manager
+
+    def _crew(self, stack: ExitStack, nursery: Forker, listeners: Listeners) -> tuple[Pools, Spaces]:
+        """Worker processes, which hold the pools and answer requests. What would keep them from it is found here."""
+        kept = in_memory(self._settings)
+        try:
+            listener = listen(self._settings.listen, PREDECESSORS)
+        except ListenFailed as error:
+            raise StartFailed(str(error)) from error
+        crew = Crew(nursery, listener, self._settings.workers, time.monotonic)
+        host = RemoteHost(
+            crew,
+            clock=time.monotonic,
+            changed=lambda plugin: listeners.changed((plugin,)),
+            observer=listeners.observer,
+            bound=lambda spec: not kept.isdisjoint(spec.stores) or bool(kept and ANY_STORE in spec.stores),
+        )
+        stack.callback(host.close)
+        self._data = plane = WorkerPlane(crew, host, listener, self._tally, self._meters)
+        crew.start(plane)
+        return host, plane.measures
 
     def _kube(self, stack: ExitStack, store: DesiredStore, writer: DesiredWriter, manager: Manager) -> KubeApi:
         """The Kubernetes API over the same parts."""
@@ -226,7 +268,18 @@ class Daemon:
         stack.callback(kube.close)
         return kube
 
-    def _dashboard(self, data: DataPlane) -> Dashboard:
+    def _own_plane(self) -> DataPlane:
+        """A data plane in this process, over its pools."""
+        assert isinstance(self._host, PoolHost)
+        return DataPlane(
+            self._tracing.dispatcher(self._host),
+            self._settings.listen,
+            Settings(),
+            observer=self._meters.requests,
+            tls=self._access.data_tls,
+        )
+
+    def _dashboard(self, data: "Plane") -> Dashboard:
         """The page over the same parts."""
         listen, tls = self._settings.listen.host, self._access.data_tls is not None
         parts = DashboardParts(
@@ -241,14 +294,7 @@ class Daemon:
 
     def _listen(self, stack: ExitStack, services: AdminServices, kube: KubeApi) -> None:
         settings = self._settings
-        data = DataPlane(
-            self._tracing.dispatcher(self._host),
-            settings.listen,
-            Settings(),
-            observer=self._meters.requests,
-            tls=self._access.data_tls,
-        )
-        self._data = data
+        data = self._data = self._data or self._own_plane()
         metrics = Metrics(create_registry(self._meters, self._watched, lambda: data.open_connections, version()))
         guests = _guest_log(stack)
         self._tracing.logs(guests, *logging.getLogger().handlers)
@@ -278,16 +324,9 @@ class Daemon:
         logger.info("admin on %s://%s", _scheme(self._access.admin_tls), Address(settings.admin.host, admin.port))
 
 
-def _tune_interpreter() -> None:
-    """Set what holds for the whole process. Only the command does this; nothing else owns the process."""
-    threading.stack_size(THREAD_STACK)
-    # A thread that holds the interpreter keeps the event loop waiting no longer than this.
-    sys.setswitchinterval(0.000_5)
-
-
 def run(settings: ServeSettings) -> int:
     """Run until SIGTERM or SIGINT; the exit code. A second signal ends the process at once."""
-    _tune_interpreter()
+    tune()
     stopping = threading.Event()
 
     def on_signal(number: int, _frame: Any) -> None:
@@ -352,16 +391,3 @@ def _access(settings: ServeSettings, page: frozenset[str]) -> AccessParts:
 
 def _scheme(tls: ssl.SSLContext | None) -> str:
     return "http" if tls is None else "https"
-
-
-def _stores(settings: ServeSettings) -> StoreRegistry:
-    if settings.stores is None:
-        return StoreRegistry(settings.state)
-    return StoreRegistry(settings.state, _read_stores(settings.stores))
-
-
-def _read_stores(path: Path) -> Any:
-    try:
-        return parse_stores(load_data(path))
-    except (OSError, SpecInvalid, StoresInvalid, StoreUnavailable) as error:
-        raise StartFailed(f"the stores file {path} cannot be used: {error}") from error

@@ -60,7 +60,7 @@ class ServeSettings:
     are names that the admin port is called by, besides localhost. `admin_insecure` opens it to a network without
     credentials or TLS, `metrics_open` lets metrics be read without a token. `tls_*` and `client_ca` are the data
     plane's files in PEM, `admin_tls_*` and `admin_client_ca` the admin port's. `drain_timeout` is how long requests may
-    go on after SIGTERM, in seconds.
+    go on after SIGTERM, in seconds. `workers` is how many processes hold the pools and answer requests; 0: this one.
 
     `kube` is the Kubernetes API whose WasmPlugin objects are followed (empty: none), of `namespace`, by
     `kube_selector`; `kube_token` and `kube_ca` are files. `node` is this daemon's name there (empty: the host's), and
@@ -92,6 +92,7 @@ class ServeSettings:
     client_ca: Path | None = None
     metrics_open: bool = False
     drain_timeout: float = 15.0
+    workers: int = 0
     kube: str = ""
     kube_selector: str = ""
     kube_token: Path | None = None

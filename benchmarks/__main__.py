@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import calls, components, convergence, guest, install, kube, life, peers, sizes
+from benchmarks import calls, components, convergence, guest, install, kube, life, peers, sizes, workers
 from benchmarks.picture import picture
 from benchmarks.report import Figure, table
 
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[], Sequence[Figure]]] = {
     "kube": kube.figures,
     "peers": peers.main,
     "components": components.figures,
+    "workers": lambda: list(workers.figures()),
 }
 
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"

@@ -41,7 +41,6 @@ def access_parts(
     `public` are paths that tell nothing about the node, such as the page's own files.
     """
     admin_tls = _tls_files("--admin-", settings.admin_tls_cert, settings.admin_tls_key, settings.admin_client_ca)
-    data_tls = _tls_files("--", settings.tls_cert, settings.tls_key, settings.client_ca, client_required=True)
     problem = exposure_problem(settings)
     if problem:
         raise Unusable(problem)
@@ -54,8 +53,14 @@ def access_parts(
         hosts=host_rule(settings.admin, settings.admin_host),
         open_paths=OPEN_PATHS | public | ({METRICS_PATH} if settings.metrics_open else frozenset()),
         admin_tls=None if admin_tls is None else server_context(admin_tls),
-        data_tls=None if data_tls is None else server_context(data_tls, HTTP_1_AND_2),
+        data_tls=data_tls(settings),
     )
+
+
+def data_tls(settings: ServeSettings) -> ssl.SSLContext | None:
+    """The data plane's, None for plain HTTP. Raises Unusable."""
+    files = _tls_files("--", settings.tls_cert, settings.tls_key, settings.client_ca, client_required=True)
+    return None if files is None else server_context(files, HTTP_1_AND_2)
 
 
 def exposure_problem(settings: ServeSettings) -> str | None:

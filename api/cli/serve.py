@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -12,6 +12,9 @@ from api import daemon, logs
 from api.cli.frame import DIRECTORY, FILE, PREFIX, command
 from api.settings import Address, LogFormat, LogLevel, ServeSettings
 from specs.model import parse_seconds
+
+MOST_WORKERS: Final = 64
+"""Worker processes, each of which is linked with all others."""
 
 
 class _AddressType(click.ParamType[Address]):
@@ -40,6 +43,20 @@ class _SecondsType(click.ParamType[float]):
             return parse_seconds(value)
         except ValueError as ex:
             self.fail(str(ex), param, ctx)
+
+
+class _WorkersType(click.ParamType[int]):
+    """A number of processes, or `auto`."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, or a usage error."""
+        if value == "auto":
+            return len(os.sched_getaffinity(0))
+        if str(value).isascii() and str(value).isdigit() and int(value) <= MOST_WORKERS:
+            return int(value)
+        return self.fail(f"{value!r} is not a number up to {MOST_WORKERS}, nor auto", param, ctx)
 
 
 def default_state() -> Path:
@@ -101,6 +118,13 @@ def _option(flag: str, **attributes: Any) -> Callable[[Callable[..., Any]], Call
     default="15s",
     metavar="DURATION",
     help="How long requests may go on after SIGTERM.",
+)
+@_option(
+    "--workers",
+    type=_WorkersType(),
+    default="0",
+    metavar="N|auto",
+    help="Processes that run the plugins, so that a crash of one is no crash of all; auto: as many as cores; 0: none.",
 )
 @_option(
     "--kube",

@@ -10,6 +10,11 @@
     exchange.py     one request's way, whatever the protocol: lease, wait, call, answer
     routing.py      which route a request names
     answers.py      what goes out: error bodies, and guests' answers made safe
+    forwarding.py   with several worker processes: requests that this one cannot answer at once
+    seeking.py      a waiting request that asks other workers
+    offers.py       what one worker does for another
+    peers.py        what workers say to each other for that
+    engine_room.py  the loop, the mailbox and the threads, for all who use them
     threads.py      the threads that long guests run on
     mailbox.py      how other threads reach the loop
     connections.py  all open connections: their number, their deadlines, draining

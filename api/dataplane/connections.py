@@ -1,6 +1,7 @@
 """All open connections: how many there are, which of them are late, and how they end. On the loop's thread only."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -23,8 +24,10 @@ class Connection(Protocol):
 class Connections:
     """The open connections of a server."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, counted: Callable[[int], None] | None = None) -> None:
+        """`counted` is told how many there are whenever that changes."""
         self._limit = limit
+        self._counted = counted
         self._open: set[Connection] = set()
         self._all_closed = asyncio.Event()
         self._all_closed.set()
@@ -39,6 +42,7 @@ class Connections:
             return False
         self._open.add(connection)
         self._all_closed.clear()
+        self._changed()
         return True
 
     def remove(self, connection: Connection) -> None:
@@ -46,6 +50,11 @@ class Connections:
         self._open.discard(connection)
         if not self._open:
             self._all_closed.set()
+        self._changed()
+
+    def _changed(self) -> None:
+        if self._counted is not None:
+            self._counted(len(self._open))
 
     def sweep(self, now: float) -> None:
         """Expire those that are late. One sweep a second is cheaper than a timer for every request."""

@@ -1,6 +1,6 @@
 """One request's way, whatever the protocol: lease an instance, wait for one if need be, call it, answer.
 
-    begin -> (lease at once | wait -> granted) -> (call on the loop | call on a guest thread) -> answer
+    begin -> (lease at once | wait -> granted) -> (call on the loop | on a guest thread | in another worker) -> answer
     call on the loop, cut short -> begin, now for a call on a guest thread
     begin, wait -> refused, or waited too long -> error answer
     anywhere -> cancel: the client went away, nobody is answered
@@ -21,6 +21,7 @@ from api.dataplane.answers import Answer
 from api.dataplane.inflow import Inflow
 from api.dataplane.mailbox import Mailbox
 from api.dataplane.pump import FlowSink, Pump
+from api.dataplane.seeking import RemoteLease
 from api.dataplane.threads import GuestThreads
 from reconciler.host.invoke import CutShort, Dispatcher, Lease, RouteUnknown, Unroutable
 from reconciler.wasm.kind import GuestFailed, Request, Response
@@ -188,6 +189,8 @@ class Exchange:
             self._call_here(lease)
         elif lease.streams or self._inflow is not None:
             self._flow(lease)
+        elif isinstance(lease, RemoteLease):
+            lease.send(self._request, self)
         elif not self._gateway.threads.run(partial(self._call_on_thread, lease)):
             lease.cancel()
             self._finish(answers.error(503, "no thread is free to run the guest", retry_after=1, plugin=lease.plugin))
@@ -225,6 +228,19 @@ class Exchange:
         """An answer that flowed has ended."""
         if not self._over:
             self._end(status)
+
+    def answered(self, response: Response, plugin: str) -> None:
+        """Another worker's guest answered (Caller)."""
+        self._plugin = plugin
+        self._finish(answers.guest_answered(plugin, response))
+
+    def failed(self, failure: GuestFailed | Unroutable, plugin: str) -> None:
+        """It did not (Caller)."""
+        self._plugin = plugin or self._plugin  # one that is gone says no names
+        if isinstance(failure, GuestFailed):
+            self._finish(answers.guest_failed(self._plugin, failure.failure))
+        else:
+            self._finish(answers.unroutable(failure))
 
     def _call_on_thread(self, lease: Lease) -> None:
         answer = answers.INTERNAL

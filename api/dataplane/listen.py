@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import time
 from typing import Final
 
 from api.settings import Address
@@ -9,27 +10,37 @@ from api.settings import Address
 BACKLOG: Final = 1024
 """Connections that the kernel keeps for us until they are accepted."""
 
+AGAIN: Final = 0.01
+"""Seconds until an address that is in use is tried again."""
+
 
 class ListenFailed(Exception):
     """The address cannot be listened on. `str()` is a sentence for the user."""
 
 
-def listen(address: Address) -> socket.socket:
+def listen(address: Address, patience: float = 0.0) -> socket.socket:
     """A listening TCP socket. A name that means several addresses gets its first IPv4 one. Raises ListenFailed.
+
+    An address that is in use is waited for so many seconds.
 
     SO_REUSEADDR lets a restart follow at once; SO_REUSEPORT is not set, so that two daemons cannot share a port unseen.
     """
     family, sockaddr = _resolve(address)
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(sockaddr)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise ListenFailed(_explain(address, error)) from error
-    listener.setblocking(False)
-    return listener
+    deadline = time.monotonic() + patience
+    while True:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(sockaddr)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                time.sleep(AGAIN)
+                continue
+            raise ListenFailed(_explain(address, error)) from error
+        listener.setblocking(False)
+        return listener
 
 
 def _resolve(address: Address) -> tuple[socket.AddressFamily, tuple[object, ...]]:

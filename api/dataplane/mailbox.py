@@ -16,6 +16,8 @@ class Mailbox:
         self._letters: deque[Letter] = deque()
         self._awake = False
         self._closed = False
+        self.thread = 0
+        """The loop's thread, once it runs; 0 before."""
 
     def post(self, receiver: Callable[[Any], None], content: object) -> None:
         """Have `receiver(content)` called on the loop.

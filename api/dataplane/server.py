@@ -9,16 +9,14 @@ from email.utils import formatdate
 from itertools import count
 from typing import Final
 
-import uvloop
-
+from api.dataplane.accepting import FairAccepting, Turns
 from api.dataplane.connections import Connections
+from api.dataplane.engine_room import EngineRoom
 from api.dataplane.exchange import Gateway, NoObserver, Observer
 from api.dataplane.http1 import Http1Context
 from api.dataplane.http1_reader import ReaderContext
 from api.dataplane.listen import ListenFailed, listen
-from api.dataplane.mailbox import Mailbox
 from api.dataplane.settings import Settings
-from api.dataplane.threads import GuestThreads
 from api.dataplane.versions import NewConnection
 from api.settings import Address
 from reconciler.host.invoke import Dispatcher
@@ -38,19 +36,25 @@ class DataPlane:
         *,
         observer: Observer | None = None,
         tls: ssl.SSLContext | None = None,
+        room: EngineRoom | None = None,
+        turns: Turns | None = None,
     ) -> None:
+        """`turns`: others listen on the same socket."""
+        room = room or EngineRoom.of(settings)
         self._address = address
         self._settings = settings
         self._tls = tls
-        self._loop = uvloop.new_event_loop()
-        self._threads = GuestThreads(settings.guest_threads, settings.guest_thread_idle)
-        self._mailbox = Mailbox(self._loop)
-        self._connections = Connections(settings.connections)
+        self._handshake = None if tls is None else settings.header_timeout
+        self._loop = room.loop
+        self._threads = room.threads
+        self._mailbox = room.mailbox
+        self._turns = turns
+        self._connections = Connections(settings.connections, None if turns is None else turns.count)
         gateway = Gateway(dispatcher, self._loop, self._mailbox, self._threads, observer or NoObserver())
         reader = ReaderContext(settings, dispatcher.limits, os.urandom(4).hex(), count(1))
         self._http1 = Http1Context(gateway, self._connections, settings, reader, _our_lines())
         self._thread = threading.Thread(target=self._run, name="data", daemon=True)
-        self._server: asyncio.AbstractServer | None = None
+        self._server: asyncio.AbstractServer | FairAccepting | None = None
         self._stopping = threading.Lock()
         self._port = 0
 
@@ -64,16 +68,25 @@ class DataPlane:
         """How many clients are connected."""
         return len(self._connections)
 
-    def start(self) -> None:
-        """Listen and answer, on threads of its own. Raises ListenFailed."""
+    def start(self, listener: socket.socket | None = None) -> None:
+        """Listen and answer, on threads of its own; on a socket that is there already, if any. Raises ListenFailed."""
         try:
-            listener = listen(self._address)
+            listener = listener or listen(self._address)
         except ListenFailed:
             self._loop.close()
             raise
         self._port = listener.getsockname()[1]
-        self._thread.start()
+        self.run()
         asyncio.run_coroutine_threadsafe(self._open(listener), self._loop).result(START_SECONDS)
+
+    def run(self) -> None:
+        """Run the loop, if it does not run yet: for what others do on it before the data plane starts."""
+        if not self._thread.is_alive():
+            self._thread.start()
+
+    def drain(self, seconds: float) -> bool:
+        """Stop accepting, let requests in flight end within the bound; the loop goes on. Whether none was cut."""
+        return asyncio.run_coroutine_threadsafe(self._close(seconds), self._loop).result()
 
     def stop(self, drain_seconds: float) -> bool:
         """Stop accepting, let requests in flight end within the bound, then close. Idempotent.
@@ -92,6 +105,7 @@ class DataPlane:
 
     def _run(self) -> None:
         go_first()
+        self._mailbox.thread = threading.get_ident()
         try:
             self._loop.run_forever()
         finally:
@@ -99,14 +113,23 @@ class DataPlane:
             self._loop.close()
 
     async def _open(self, listener: socket.socket) -> None:
-        scheme = "http" if self._tls is None else "https"
-        self._server = await self._loop.create_server(
-            lambda: NewConnection(self._http1, scheme),
-            sock=listener,
-            ssl=self._tls,
-            ssl_handshake_timeout=None if self._tls is None else self._settings.header_timeout,
-        )
+        if self._turns is not None:
+            self._server = FairAccepting(self._loop, listener, self._serve, self._turns)
+        else:
+            self._server = await self._loop.create_server(
+                self._connection, sock=listener, ssl=self._tls, ssl_handshake_timeout=self._handshake
+            )
         self._sweep()
+
+    def _connection(self) -> NewConnection:
+        return NewConnection(self._http1, "http" if self._tls is None else "https")
+
+    def _serve(self, client: socket.socket) -> "asyncio.Future[object]":
+        """Serve a client that was taken."""
+        connected = self._loop.connect_accepted_socket(
+            self._connection, client, ssl=self._tls, ssl_handshake_timeout=self._handshake
+        )
+        return asyncio.ensure_future(connected, loop=self._loop)
 
     def _sweep(self) -> None:
         """Again and again: the date, and the clients that are late."""

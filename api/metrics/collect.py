@@ -5,7 +5,7 @@ else under `wasm_reconciler_`. Each series ends with what it is about: labels ar
 at the moment, or words from fixed lists. What guests define is bounded for each namespace.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -26,7 +26,6 @@ from reconciler.core.observed import ObservedPlugin
 from reconciler.host.leases import BRIEF
 from reconciler.host.pool import LONG, SHORT
 from reconciler.wasm.proxy_wasm import abi
-from reconciler.wasm.proxy_wasm.shared import SharedSpace
 
 PREFIX: Final = "wasm_reconciler_"
 QUEUE: Final = "wasmplugin"
@@ -65,10 +64,21 @@ class Queue(Protocol):
         """How many names wait now."""
 
 
+class Space(Protocol):
+    """A namespace that guests share."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    def metrics(self) -> tuple[tuple[str, int, int, int], ...]:
+        """All metrics: name, kind, value (a histogram's sum), number of records."""
+
+
 class Spaces(Protocol):
     """What guests share, their metrics among it."""
 
-    def snapshot(self) -> tuple[SharedSpace, ...]:
+    def snapshot(self) -> Sequence[Space]:
         """The namespaces in use."""
 
 

@@ -24,6 +24,11 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
+    def merge(self, other: "Histogram") -> None:
+        """Add all observations of another one with the same bounds."""
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
+
     def buckets(self) -> list[tuple[str, float]]:
         """Upper bound and cumulated count, as Prometheus writes them."""
         bounds = [*(repr(bound) for bound in self.bounds), "+Inf"]

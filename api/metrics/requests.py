@@ -44,6 +44,15 @@ class RequestMeter:
         if waited_seconds:
             counts.waited.add(waited_seconds)
 
+    def merge(self, key: Key, counted: Counts) -> None:
+        """Add what was counted elsewhere. In place of `request`, for one thread."""
+        counts = self._counts.get(key) or self._add(key)
+        for status, number in counted.by_status.items():
+            counts.by_status[status] = counts.by_status.get(status, 0) + number
+        counts.on_loop += counted.on_loop
+        counts.seconds.merge(counted.seconds)
+        counts.waited.merge(counted.waited)
+
     def snapshot(self) -> Mapping[Key, Counts]:
         """All counts, which go on changing."""
         with self._lock:

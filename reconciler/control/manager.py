@@ -2,19 +2,20 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from reconciler.control.events import EventLog
 from reconciler.control.loop import ReconcileLoop
 from reconciler.control.observer import LoopObserver
+from reconciler.control.reconcile import Host as Pools
 from reconciler.control.reconcile import Reconciler
 from reconciler.control.resolve import Resolver
 from reconciler.control.rollouts import Rollouts
 from reconciler.control.source_events import SourceEvents
 from reconciler.control.status import StatusBoard
 from reconciler.control.workqueue import WorkQueue
-from reconciler.host.host import MOMENT, PoolHost
+from reconciler.host.host import MOMENT
 from reconciler.host.router import Expectation
 from specs.store import Desired, DesiredStore
 
@@ -29,6 +30,19 @@ class FileWatcher(Protocol):
         """Watch it no longer; idempotent."""
 
 
+class Host(Pools, Protocol):
+    """The pool host, as the control side sees it: in this process, or in others."""
+
+    def plugins(self) -> tuple[str, ...]:
+        """The plugins that have a pool."""
+
+    def expect(self, expectations: Mapping[str, Expectation | None]) -> None:
+        """Plugins are desired (or, with None, no longer): requests on their routes wait for them."""
+
+    def close(self) -> None:
+        """Close every instance. Idempotent."""
+
+
 class Manager:
     """The control side of one node."""
 
@@ -36,7 +50,7 @@ class Manager:
         self,
         *,
         store: DesiredStore,
-        host: PoolHost,
+        host: Host,
         resolver: Resolver,
         rollouts: Rollouts,
         queue: WorkQueue,
@@ -95,9 +109,9 @@ class Manager:
 
     def desired_changed(self, names: frozenset[str]) -> None:
         """Requests on a newly desired route wait for it from this moment; the loop does the rest."""
-        for name in sorted(names):
-            desired = self._store.get(name)
-            self._host.expect(name, None if desired is None else _expectation(desired))
+        found = {name: self._store.get(name) for name in sorted(names)}
+        self._host.expect({name: None if desired is None else _expectation(desired) for name, desired in found.items()})
+        for name, desired in found.items():
             self._note_filters(name, () if desired is None else desired.plugin.spec.filters)
         self._queue.add(sorted(names))
         self._watch_files(names)

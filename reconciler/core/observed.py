@@ -39,7 +39,8 @@ class GuestInfo:
     `kind` is the guest kind's name; `route_id` what `proxy_get_id` returned, empty where it is not exported;
     `from_cache` tells whether the compiled form came from the AOT cache; `may_wait` whether a call can wait for
     others (http calls, other plugins, files), so that it never runs on an event loop; `filter` whether its instances
-    can stand before other plugins; `streams` whether they take and give bodies that flow.
+    can stand before other plugins; `streams` whether they take and give bodies that flow; `shares` whether they share
+    data or queues, so that all of them have to be in one process.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class GuestInfo:
     may_wait: bool = False
     filter: bool = False
     streams: bool = False
+    shares: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,11 @@ Losing a file costs a compilation, nothing else: so nothing here raises, and the
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +68,23 @@ class AotCache:
         except OSError:
             with contextlib.suppress(OSError):
                 part.unlink()
+
+    @contextlib.contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Let others wait that want to make code of that name: they will find what was made meanwhile.
+
+        It saves work and promises nothing: where the disk does not allow it, each makes the code for itself.
+        """
+        path = self._path(name)
+        with contextlib.ExitStack() as stack:
+            if path is not None:
+                lock = path.with_name(f".{path.name}.lock")
+                with contextlib.suppress(OSError):
+                    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    file = stack.enter_context(lock.open("ab"))
+                    stack.callback(lock.unlink, missing_ok=True)
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def drop(self, name: str) -> None:
         """Forget code that turned out to be no good."""

@@ -10,7 +10,7 @@ from math import inf
 from typing import Protocol
 
 from reconciler.host.chains import Chain
-from reconciler.host.invoke import CutShort, QueueFull, RouteUnavailable, Unroutable
+from reconciler.host.invoke import Called, CutShort, QueueFull, RouteUnavailable, Unroutable
 from reconciler.host.leases import PoolLease
 from reconciler.wasm.flow import Flow
 from reconciler.wasm.kind import Request, Response
@@ -22,7 +22,7 @@ class Lender(Protocol):
     def lease_filter(self, plugin: str, chain: Chain, depth: int, deadline: float) -> PoolLease:
         """An instance of a plugin that can stand before others, for the request of that chain."""
 
-    def lease_upstream(self, route: str, chain: Chain, depth: int, deadline: float) -> PoolLease:
+    def lease_upstream(self, route: str, chain: Chain, depth: int, deadline: float) -> Called:
         """An instance of what answers behind a route's filters."""
 
 
@@ -35,7 +35,7 @@ class FilteredLease:
     def __init__(self, lender: Lender, route: str, filters: Sequence[str], chain: Chain, depth: int) -> None:
         self._lender = lender
         self._route = route
-        self._filters = filters
+        self.filters = filters
         self._chain = chain
         self._depth = depth
         self._passed: list[PoolLease] = []
@@ -70,15 +70,18 @@ class FilteredLease:
 
     def _ask(self, request: Request, deadline: float) -> Response:
         """The answer of the first filter that gives one, else the upstream's."""
-        for name in self._filters:
+        for name in self.filters:
             lease = self._at(self._lease_filter(name, deadline))
             passed = lease.begin(request, deadline)
             if isinstance(passed, Response):
                 return passed
             self._passed.append(lease)
             request = passed
-        lease = self._at(self._lender.lease_upstream(self._route, self._chain, self._depth, deadline))
-        return lease.call(request, deadline)
+        upstream = self._lender.lease_upstream(self._route, self._chain, self._depth, deadline)
+        self.plugin, self.revision = upstream.plugin, upstream.revision
+        answer = upstream.call(request, deadline)
+        self.plugin = upstream.plugin
+        return answer
 
     def _lease_filter(self, name: str, deadline: float) -> PoolLease:
         try:

@@ -9,7 +9,7 @@ One lock guards all pools and routes. It is held for bookkeeping only, never whi
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -29,7 +29,16 @@ from reconciler.core.revision import InstanceSpec
 from reconciler.core.states import NextStep, PoolPhase, Reason
 from reconciler.host.chains import MAX_DEPTH, Chain, would_wait_for_ever
 from reconciler.host.filters import FilteredLease
-from reconciler.host.invoke import Lease, QueueFull, RouteLimits, RouteUnavailable, RouteUnknown, Unroutable, Waiter
+from reconciler.host.invoke import (
+    Called,
+    Elsewhere,
+    QueueFull,
+    RouteLimits,
+    RouteUnavailable,
+    RouteUnknown,
+    Unroutable,
+    Waiter,
+)
 from reconciler.host.jobs import Jobs
 from reconciler.host.leases import End, PoolLease, ThreadWaiter
 from reconciler.host.modules import ModuleCache
@@ -55,7 +64,10 @@ MOMENT: Final = 0.005
 
 
 class PoolHost:
-    """Pools of instances, by plugin and revision. `clock`: monotonic seconds; `changed(plugin)` asks for a pass."""
+    """Pools of instances, by plugin and revision. `clock`: monotonic seconds; `changed(plugin)` asks for a pass.
+
+    `elsewhere` is asked for what calls between guests and routes behind filters need and no pool here has.
+    """
 
     def __init__(
         self,
@@ -66,7 +78,9 @@ class PoolHost:
         clock: Callable[[], float],
         changed: Callable[[str], None],
         observer: HostObserver | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        self._elsewhere = elsewhere
         self._choose_kind = choose_kind
         self._find_store = find_store
         self._clock = clock
@@ -112,10 +126,38 @@ class PoolHost:
         with self._lock:
             return self._router.queued()
 
-    def expect(self, plugin: str, expectation: Expectation | None) -> None:
-        """A plugin is desired (or, with None, no longer): requests on its route wait for it."""
+    def calling(self) -> frozenset[str]:
+        """The plugins that are being called now."""
         with self._lock:
-            orphans = self._router.expect(plugin, expectation)
+            return frozenset(pool.plugin for pool, leases in self._leases.items() if leases)
+
+    def serves(self, route: str) -> bool:
+        """Whether a pool here answers on the route, or is about to."""
+        with self._lock:
+            return self._serves(route)
+
+    def has(self, plugins: Iterable[str]) -> bool:
+        """Whether all these plugins have instances here, or are about to."""
+        with self._lock:
+            return self._has(plugins)
+
+    def _serves(self, route: str) -> bool:
+        try:
+            return any(pool.target for pool in self._router.group(route).pools)
+        except RouteUnknown:
+            return False
+
+    def _has(self, plugins: Iterable[str]) -> bool:
+        return all(
+            any(pool.serving and pool.target for pool in self._pools.get(plugin, {}).values()) for plugin in plugins
+        )
+
+    def expect(self, expectations: Mapping[str, Expectation | None]) -> None:
+        """Plugins are desired (or, with None, no longer): requests on their routes wait for them."""
+        orphans: list[Waiter] = []
+        for plugin, expectation in expectations.items():
+            with self._lock:
+                orphans += self._router.expect(plugin, expectation)
         _refuse(orphans)
 
     def close(self) -> None:
@@ -259,14 +301,14 @@ class PoolHost:
             group = self._router.group(route)
             return group.limits
 
-    def acquire(self, route: str, waiter: Waiter) -> Lease | None:
+    def acquire(self, route: str, waiter: Waiter, *, behind: bool = False) -> PoolLease | FilteredLease | None:
         """An idle instance now; or None, and the waiter is queued. Raises Unroutable.
 
-        Behind filters: a lease that waits for instances when it is called.
+        On a route with filters: a lease that waits for instances when it is called; `behind` them, like any other.
         """
         with self._lock:
             group = self._router.group(route)
-            if group.filters:
+            if group.filters and not behind:
                 return FilteredLease(self, group.name, group.filters, Chain(), 0)
             lease = self._take(group, Chain(), 0)
             if lease is None:
@@ -368,8 +410,19 @@ class PoolHost:
         except Unroutable as error:
             raise GuestFailed(Failure(Reason.NOT_FOUND, str(error)), fatal=False) from None
 
-    def _lease(self, route: str, chain: Chain, depth: int, deadline: float) -> PoolLease | FilteredLease:
+    def lease(self, route: str, deadline: float, depth: int, *, behind: bool) -> Called:
+        """A lease for another process's call on this thread, as Elsewhere has it. Raises Unroutable."""
+        if behind:
+            return self.lease_upstream(route, Chain(), depth, deadline)
+        return self._lease(route, Chain(), depth, deadline)
+
+    def _lease(self, route: str, chain: Chain, depth: int, deadline: float) -> Called:
         """A lease for a call on this thread. Raises Unroutable."""
+        if self._elsewhere is not None:
+            with self._lock:
+                local = self._serves(route) and self._has(self._router.group(route).filters)
+            if not local:
+                return self._elsewhere.lease(route, deadline, depth, behind=False)
         with self._lock:
             group = self._router.group(route)
         if group.filters:
@@ -393,8 +446,10 @@ class PoolHost:
 
         return self._wait_for_lease(find, chain, depth, deadline, holds=True)
 
-    def lease_upstream(self, route: str, chain: Chain, depth: int, deadline: float) -> PoolLease:
+    def lease_upstream(self, route: str, chain: Chain, depth: int, deadline: float) -> Called:
         """An instance of what answers behind a route's filters. Raises Unroutable."""
+        if self._elsewhere is not None and not self.serves(route):
+            return self._elsewhere.lease(route, deadline, depth, behind=True)
         return self._wait_for_lease(lambda: self._router.group(route), chain, depth, deadline, holds=True)
 
     def _wait_for_lease(

@@ -89,6 +89,28 @@ class Lease(Protocol):
         """Give it back uncalled. Idempotent, and harmless after `call`."""
 
 
+class Called(Protocol):
+    """The right to call one instance once, on a thread that waits."""
+
+    @property
+    def plugin(self) -> str:
+        """Who answered, or failed, or will."""
+
+    @property
+    def revision(self) -> str:
+        """The revision."""
+
+    def call(self, request: Request, deadline: float) -> Response:
+        """Run the guest, until `deadline` (monotonic seconds) at most. Raises GuestFailed, Unroutable."""
+
+
+class Elsewhere(Protocol):
+    """The pools of other processes."""
+
+    def lease(self, route: str, deadline: float, depth: int, *, behind: bool) -> Called:
+        """An instance there, for a call so many calls deep; `behind` the route's filters. Raises Unroutable."""
+
+
 class Waiter(Protocol):
     """Somebody who waits for an instance. Told exactly once, from any thread, and must not block."""
 

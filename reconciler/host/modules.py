@@ -70,14 +70,21 @@ class ModuleCache:
         wasm = self._supply.content(source, self._in_use()) if source.key else None
         name = f"{source.digest.replace(':', '-')}{'-metered' if metered else ''}"
         compiled = self._kept(name, source.digest, metered)
-        if compiled is not None:
-            self._supply.keep(source, self._in_use())
-            return compiled, True
+        if compiled is None:
+            # Of several processes that want the same module, one compiles it.
+            with self._aot.alone(name):
+                compiled = self._kept(name, source.digest, metered)
+                if compiled is None:
+                    return self._compile(source, wasm, name, metered), False
+        self._supply.keep(source, self._in_use())
+        return compiled, True
+
+    def _compile(self, source: ModuleSource, wasm: bytes | None, name: str, metered: bool) -> CompiledModule:
         if wasm is None:
             wasm = self._supply.content(source, self._in_use())
         module = self._engine.compile(wasm, digest=source.digest, metered=metered)
         self._aot.put(name, self._engine.serialize(module))
-        return module, False
+        return module
 
     def _kept(self, name: str, digest: str, metered: bool) -> CompiledModule | None:
         """What an earlier start compiled, if the engine takes it."""

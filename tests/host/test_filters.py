@@ -79,7 +79,7 @@ def test_a_filter_that_is_scaled_to_zero_or_removed_closes_the_route(world: Worl
 def test_a_filter_is_in_force_from_the_moment_that_it_is_desired(world: World) -> None:
     behind(world)
     assert ask(world).status == 200
-    world.host.expect("up", Expectation("up", 8, 5.0, 2**20, 1, ("a",)))
+    world.host.expect({"up": Expectation("up", 8, 5.0, 2**20, 1, ("a",))})
     with pytest.raises(RouteUnavailable, match="'a'"):
         ask(world)
 

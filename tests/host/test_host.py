@@ -197,7 +197,7 @@ def test_one_who_left_the_queue_is_not_told(world: World) -> None:
 
 
 def test_a_request_for_a_desired_route_waits_until_it_serves(world: World) -> None:
-    world.host.expect("one", Expectation("one", 8, 5.0, 2**20, 1))
+    world.host.expect({"one": Expectation("one", 8, 5.0, 2**20, 1)})
     waiter = Waiting()
     assert world.host.acquire("one", waiter) is None
     world.install(world.spec("one", answering("at last")), 1)
@@ -207,10 +207,10 @@ def test_a_request_for_a_desired_route_waits_until_it_serves(world: World) -> No
 
 
 def test_who_waits_for_a_plugin_that_goes_is_told(world: World) -> None:
-    world.host.expect("one", Expectation("one", 8, 5.0, 2**20, 1))
+    world.host.expect({"one": Expectation("one", 8, 5.0, 2**20, 1)})
     waiter = Waiting()
     assert world.host.acquire("one", waiter) is None
-    world.host.expect("one", None)
+    world.host.expect({"one": None})
     assert isinstance(waiter.error, RouteUnknown)
 
 

@@ -30,6 +30,13 @@ NAME: Final = "proxy-wasm"
 
 _WAITING: Final = ("proxy_invoke_service", "proxy_http_call", "proxy_dispatch_http_call", "poll_oneoff")
 """Imports with which a guest can wait for others."""
+_SHARING: Final = (
+    "proxy_get_shared_data",
+    "proxy_set_shared_data",
+    "proxy_register_shared_queue",
+    "proxy_resolve_shared_queue",
+)
+"""Imports with which instances share data or queues through the host."""
 _MAX_ID: Final = 253
 _PLENTY: Final = 1 << 62
 """Fuel for a start, which `limits.startTimeout` bounds."""
@@ -60,8 +67,13 @@ class PreparedProxyWasm:
         self.client = host.client
         self.layotto = callbacks.get_id != ABSENT
         self.fuel = spec.limits.fuel if linked.module.metered else None
-        waits = any(item.name in _WAITING for item in linked.module.shape.imports)
-        self.info = GuestInfo(NAME, may_wait=waits, filter=not self.layotto)
+        imports = {item.name for item in linked.module.shape.imports}
+        self.info = GuestInfo(
+            NAME,
+            may_wait=not imports.isdisjoint(_WAITING),
+            filter=not self.layotto,
+            shares=not imports.isdisjoint(_SHARING),
+        )
         self._host = host
         self._linked = linked
         self._facts = PluginFacts(
