@@ -340,9 +340,7 @@ class PoolHost:
                     self._begin_job(pool)  # it is nobody's fault, so no backoff: the next instance at once
             else:
                 if end.seconds is not None:
-                    pool.called(
-                        lease.slot, end.seconds, inline=end.brief, bad=end.bad, acts=end.acts, waited=end.waited
-                    )
+                    pool.called(lease.slot, end.seconds, inline=end.brief, bad=end.bad, acts=end.acts)
                 idle = pool.give_back(lease.slot, failure)
             telling = not (pool.removed or end.cut) and (not idle or (end.bad and pool.on_probation))
             if idle and lease.slot.instance.tick_period is not None:

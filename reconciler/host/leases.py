@@ -12,7 +12,7 @@ from reconciler.core.observed import Failure
 from reconciler.core.states import Reason
 from reconciler.host.chains import Chain
 from reconciler.host.invoke import CutShort, Lease, Unroutable
-from reconciler.host.pool import Pool, Slot
+from reconciler.host.pool import LONG, Pool, Slot
 from reconciler.wasm.flow import Flow, Streaming
 from reconciler.wasm.kind import CallContext, Filter, GuestFailed, Request, Response
 
@@ -35,8 +35,8 @@ class Keeper(Protocol):
 class End:
     """How a lease ended. `failure` where the instance is spoilt; `seconds` is None where it was not called.
 
-    These are CPU seconds, as what it waits for others says nothing of the guest; or with `waited`, simply those that
-    went by on the event loop. `acts` tells that the guest did, or would have done, what others see.
+    Seconds are of CPU: what a call waits for others says nothing of the guest. `acts` tells that the guest did, or
+    would have done, what others see.
     """
 
     failure: Failure | None = None
@@ -44,7 +44,6 @@ class End:
     brief: bool = False
     bad: bool = False
     acts: bool = False
-    waited: bool = False
     cut: bool = False
     """It was cut short and is made once more: it does not count."""
 
@@ -173,9 +172,10 @@ class PoolLease:
     def call_briefly(self, request: Request) -> Response:
         """Run the guest on the event loop. Raises GuestFailed; CutShort where it lasts or would act on others."""
         began = time.monotonic()
+        clock = self.pool.loop_clock
+        clock.begin(began)
         context = CallContext(began + BRIEF, self, request.request_id, brief=True)
         end = End(_UNFINISHED, brief=True, bad=True)
-        worked = time.thread_time() if self.pool.closer else None
         try:
             answer = self.slot.instance.handle(request, context)
             end.failure, end.bad = None, False
@@ -186,10 +186,8 @@ class PoolLease:
                 raise
         finally:
             end.cut = end.cut or context.acts
-            if worked is None:  # asking for CPU time is a call of the system, and most often not needed
-                end.seconds, end.waited = time.monotonic() - began, True
-            else:
-                end.seconds = time.thread_time() - worked
+            took = time.monotonic() - began
+            end.seconds = took if took <= LONG else min(took, clock.worked())
             if context.later is not None and not end.cut:
                 for act in context.later:
                     act()

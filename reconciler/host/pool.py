@@ -12,12 +12,13 @@ from reconciler.core.observed import Failure, GuestInfo, ObservedPool, PoolSetti
 from reconciler.core.revision import InstanceSpec
 from reconciler.core.rollout import FIRST_CALLS
 from reconciler.core.states import PoolPhase, Reason
+from reconciler.host.loopclock import LoopClock
 from reconciler.wasm.kind import Instance, PreparedGuest
 
 SHORT: Final = 0.000_3
 """Seconds of CPU: calls that keep below may run on the event loop."""
 LONG: Final = 0.002
-"""Seconds on the event loop: one call above this puts the plugin back on threads."""
+"""Seconds on the event loop: one call above this puts the plugin back on threads, to show more than before."""
 PROOF: Final = 32
 """Short calls in a row that a plugin shows before it may run on the event loop, at first."""
 STALL: Final = 0.01
@@ -26,8 +27,6 @@ HARDER: Final = 16
 """How many times more."""
 MOST_PROOF: Final = PROOF * HARDER**3
 """But no more than that: so many calls between two that were cut short weigh nothing."""
-CLOSER: Final = 256
-"""Calls on the event loop whose CPU time is taken after one that took long by the clock."""
 LEAST_TIMEOUT: Final = 0.05
 """Seconds: a plugin with a shorter timeout than that has it kept on a thread."""
 QUICK_START: Final = 0.1
@@ -77,9 +76,8 @@ class Pool:
         self.draining_since: float | None = None
         self.credit = 0
         self.short_calls = 0
-        self.closer = 0
-        """Calls on the event loop that are still to be measured in CPU time."""
         self.proof = PROOF
+        self.loop_clock = LoopClock()
         self.start_seconds = 0.0
         self.created = clock()
         self._clock = clock
@@ -136,26 +134,18 @@ class Pool:
             self.calls <= FIRST_CALLS or self._clock() - since < self.settings.min_healthy_time
         )
 
-    def called(
-        self, slot: Slot, seconds: float, *, inline: bool, bad: bool, acts: bool = False, waited: bool = False
-    ) -> None:
-        """An instance answered, or failed to. `seconds` are of CPU, or may be of waiting for a CPU, too, if `waited`.
+    def called(self, slot: Slot, seconds: float, *, inline: bool, bad: bool, acts: bool = False) -> None:
+        """An instance answered, or failed to, in that many seconds of CPU.
 
-        A guest that acts on others cannot be cut short and asked again, so its calls are no proof. On a machine that is
-        busy with other things the clock is no proof either: after a call that was long by it, some are looked at more
-        closely.
+        A guest that acts on others cannot be cut short and asked again, so its calls are no proof.
         """
         slot.calls += 1
         self.calls += 1
         if bad:
             self.bad_calls += 1
-        if self.closer:
-            self.closer -= 1
-        if waited and seconds > LONG and not acts:
-            self.closer = CLOSER
-        elif acts or seconds > (LONG if inline else SHORT):
+        if acts or seconds > (LONG if inline else SHORT):
             self.short_calls = 0
-            if seconds > STALL:
+            if inline or seconds > STALL:
                 self.proof = min(self.proof * HARDER, MOST_PROOF)
         else:
             self.short_calls += 1

@@ -1,5 +1,6 @@
 """Calls on the event loop: what lasts, or acts on others, is cut short there and made once more on a thread."""
 
+import contextlib
 import threading
 import time
 from dataclasses import replace
@@ -8,10 +9,10 @@ import pytest
 
 from reconciler.host.invoke import CutShort
 from reconciler.host.leases import PoolLease
-from reconciler.host.pool import CLOSER, LEAST_TIMEOUT, LONG, MOST_PROOF, PROOF, QUICK_START, Pool
+from reconciler.host.pool import HARDER, LEAST_TIMEOUT, MOST_PROOF, PROOF, QUICK_START, Pool
 from reconciler.state.memory import MemoryStore
-from reconciler.wasm.kind import GuestFailed, Request
-from tests.guest_wat import SPIN, TRAP, answering
+from reconciler.wasm.kind import CallContext, GuestFailed, Request
+from tests.guest_wat import SPIN, TRAP, WORK_GLOBAL, answering, work
 from tests.host.conftest import World
 from tests.host.test_host import Waiting, ask
 from tests.hostile.guests import constants, guest
@@ -58,14 +59,13 @@ def test_a_call_that_lasts_is_cut_short_long_before_its_timeout(world: World) ->
     assert not pool.inline
 
 
-def test_a_call_that_was_long_by_the_clock_alone_proves_nothing_but_is_looked_at_closer(world: World) -> None:
-    pool = proven(world, answering("x"))
-    pool.called(pool.idle[0], LONG * 2, inline=True, bad=False, waited=True)
-    assert pool.inline
-    assert lease(world).call_briefly(Request("bad")).body == b"x"
-    assert (pool.inline, pool.closer) == (True, CLOSER - 1)
-    pool.called(pool.idle[0], LONG * 2, inline=True, bad=False)
+def test_a_call_that_holds_up_the_loop_and_ends_before_it_is_cut_asks_for_more_proof(world: World) -> None:
+    busy = f"(if (i32.eq (global.get $calls) (i32.const {PROOF + 1})) (then {work(20_000_000)}))"
+    pool = proven(world, answering("x", before=busy, exports=WORK_GLOBAL))
+    with contextlib.suppress(CutShort):
+        lease(world).call_briefly(Request("bad"))
     assert not pool.inline
+    assert pool.proof == PROOF * HARDER
 
 
 def test_what_was_cut_short_is_no_crash_and_its_instance_is_replaced_at_once(world: World) -> None:
@@ -96,9 +96,21 @@ def test_a_thread_that_stands_still_is_not_taken_for_a_guest_that_lasts(world: W
     state = f"(drop (call $proxy_get_state {constants(16, 2, 16, 2, 64, 68)})) (drop (call $malloc (i32.const 1)))"
     spec = world.spec("bad", guest({"proxy_on_request_headers": state}, imports=["proxy_get_state"]))
     world.store = Resting()
-    world.install(replace(spec, stores=("ok",)), 1)
+    revision = world.install(replace(spec, stores=("ok",)), 1)
+    pool = world.host._pools["bad"][revision]
+    short = pool.short_calls
     assert lease(world).call_briefly(Request("bad")).status == 200
     assert world.store.asked == 1
+    assert pool.short_calls == short + 1
+
+
+def test_a_brief_call_that_begins_late_is_made_all_the_same(world: World) -> None:
+    """A busy machine can let the thread stand still before the guest is entered."""
+    proven(world, answering("x"))
+    held = lease(world)
+    late = CallContext(time.monotonic() - 1, held, brief=True)
+    assert held.slot.instance.handle(Request("bad"), late).body == b"x"
+    held.cancel()
 
 
 def test_a_store_that_may_wait_is_not_read_on_the_event_loop(world: World) -> None:

@@ -297,13 +297,14 @@ def test_a_fault_of_ours_is_a_failure_that_shows_and_is_logged(
 def test_a_plugin_that_once_held_up_the_loop_must_prove_itself_longer(world: World) -> None:
     revision = world.install(world.spec("one", answering("x")), 1)
     pool = world.host._pools["one"][revision]
+    slot = pool.idle[0]
     for _ in range(PROOF):
-        ask(world, "one")
+        pool.called(slot, 0.0, inline=False, bad=False)
     assert pool.inline
-    pool.called(pool.idle[0], STALL * 2, inline=True, bad=False)
+    pool.called(slot, STALL * 2, inline=True, bad=False)
     assert not pool.inline
     for _ in range(PROOF * HARDER - 1):
-        ask(world, "one")
+        pool.called(slot, 0.0, inline=False, bad=False)
     assert not pool.inline
-    ask(world, "one")
+    pool.called(slot, 0.0, inline=False, bad=False)
     assert pool.inline
