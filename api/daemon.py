@@ -40,7 +40,6 @@ from api.settings import Address, ServeSettings
 from api.streaming import Face
 from api.tracing.parts import TracingUnavailable, tracing
 from api.version import version
-from api.workers.entry import run_worker
 from api.workers.plane import WorkerPlane
 from reconciler.control.manager import Host, Manager
 from reconciler.control.resolve import Resolver
@@ -132,6 +131,8 @@ class Daemon:
     def start(self) -> None:
         """Read the desired state, begin to reconcile, listen."""
         if self._settings.workers:  # before there is a second thread
+            from api.workers.entry import run_worker  # noqa: PLC0415 - 15 ms of a start without workers
+
             self._nursery = fork_nursery(partial(run_worker, self._settings, self._tally))
         with ExitStack() as stack:
             self._start(stack)

@@ -41,9 +41,6 @@ from api.dataplane.http2_stream import Http2Stream
 from reconciler.host.invoke import RouteUnknown
 from reconciler.wasm.kind import Headers
 
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-"""What a client that knows already that we speak HTTP/2 sends first (RFC 9113, 3.4)."""
-
 PATIENCE: Final = 1000
 """Trouble that a client may cause between answers, in events that cost us and bring no request on its way."""
 FRAME: Final = 16 * 1024 + 9

@@ -2,10 +2,15 @@
 
 import asyncio
 from math import inf
-from typing import cast
+from typing import TYPE_CHECKING, Final, cast
 
 from api.dataplane.http1 import Http1Connection, Http1Context
-from api.dataplane.http2 import PREFACE, Http2Connection
+
+if TYPE_CHECKING:
+    from api.dataplane.http2 import Http2Connection
+
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""What a client that knows already that we speak HTTP/2 sends first (RFC 9113, 3.4)."""
 
 
 class NewConnection(asyncio.Protocol):
@@ -54,8 +59,15 @@ class NewConnection(asyncio.Protocol):
     def _hand_over(self, *, http2: bool) -> None:
         context, transport = self._context, self._transport
         context.connections.remove(self)
-        protocol = Http2Connection(context) if http2 else Http1Connection(context, self._scheme)
+        protocol = _http2(context) if http2 else Http1Connection(context, self._scheme)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if self._first:
             protocol.data_received(self._first)
+
+
+def _http2(context: Http1Context) -> "Http2Connection":
+    # 25 ms and 2 MB, which the first client that speaks it pays, and no start.
+    from api.dataplane.http2 import Http2Connection  # noqa: PLC0415
+
+    return Http2Connection(context)
