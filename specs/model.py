@@ -207,15 +207,19 @@ class Limits(Part):
     """What one instance may use; enforced, and shown in status as enforced."""
 
     memory: ByteSize = Field(64 * 2**20, ge=2**16, description="Linear memory of one instance, in total.")
-    timeout: Seconds = Field(1.0, gt=0, description="Longest answer; then 504, and the instance is replaced.")
+    timeout: Seconds = Field(
+        1.0, gt=0, description="Longest answer (of one that flows: time without a byte); then 504, and a new instance."
+    )
     start_timeout: Seconds = Field(5.0, gt=0, description="Longest start of an instance.")
     fuel: int | None = Field(
         None, strict=True, ge=1, description="About as many instructions for one request; none: not counted."
     )
     queue: Count = Field(128, description="Requests that may wait for an instance; one more is answered 503.")
     queue_timeout: Seconds = Field(1.0, description="Longest wait for an instance; then 503.")
-    request_bytes: ByteSize = Field(2**20, description="Largest request body; more is answered 413.")
-    response_bytes: ByteSize = Field(8 * 2**20, description="Largest response body; more is answered 502.")
+    request_bytes: ByteSize = Field(2**20, description="Largest request body, also if it flows; more is answered 413.")
+    response_bytes: ByteSize = Field(
+        8 * 2**20, description="Largest response body; more is answered 502, or cut off where it flows."
+    )
 
 
 class PoolOptions(Part):

@@ -225,7 +225,10 @@ class Http1Connection(asyncio.Protocol):
         begun_before = self._exchange is not None
         self._exchange = self._turn = self._out = None
         out.end(trailers)
-        self._answered(close=not turn.persist or self._inflow is not None)
+        if not turn.persist or self._inflow is not None:
+            self._close()
+        elif not self._write_paused:
+            self.deadline = self._loop.time() + self._context.settings.keep_alive_timeout
         if begun_before and not self._closing:
             self._advance()
 
@@ -347,10 +350,6 @@ class Http1Connection(asyncio.Protocol):
     def _answer(self, turn: Turn, answer: Answer) -> None:
         close = not turn.persist or self._context.connections.draining or self._inflow is not None
         self._write(turn, answer, close)
-        self._answered(close=close)
-
-    def _answered(self, *, close: bool) -> None:
-        self._inflow = None
         if close:
             self._close()
         elif not self._write_paused:
@@ -380,6 +379,7 @@ class Http1Connection(asyncio.Protocol):
     def _close(self) -> None:
         """Close after what is written. Read on for a little: a reset would take the answer from the client."""
         self._closing = True
+        self._inflow = None
         self._unread = b""
         self._reader.turns.clear()
         if not self._write_paused:

