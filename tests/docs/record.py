@@ -22,7 +22,8 @@ def main() -> None:
     print("# A new user's first minutes: docs/first-minutes.md as `python -m tests.docs.record` did it.\n")
 
     def note(typed: str, printed: str, at: float) -> None:
-        print(f"[{at - began:6.2f} s] $ {typed}\n{_NOISE.sub('', printed).rstrip()}\n")
+        shown = _NOISE.sub("", printed).rstrip()
+        print(f"[{at - began:6.2f} s] $ {typed}", *([shown] if shown else []), "", sep="\n")
 
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary) / "wasm-reconciler"
