@@ -9,7 +9,7 @@ ADMIN ?= 127.0.0.1:34998
 STATE ?= .state
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint charts soak bench clean
+.PHONY: help run test lint charts docs soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /: /'
@@ -39,6 +39,9 @@ test: lint ## all checks and all fast tests
 
 charts: $(VENV)/test ## write what the chart has from the models: the CRD, schemas, the table of values
 	$(BIN)/python -m tests.charts.generate
+
+docs: $(VENV)/test ## the documentation as a site, in build/site; a warning fails it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 soak: $(VENV)/test ## the tests that take minutes
 	$(BIN)/python -m pytest -m soak -n 0

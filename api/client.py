@@ -48,7 +48,7 @@ class Client:
     def __init__(self, server: str, token: str = "", tls: ssl.SSLContext | None = None) -> None:
         self.server = server if "://" in server else f"http://{server}"
         self._token = token
-        self._tls = tls
+        self.tls = tls
 
     def get(self, path: str) -> Any:
         """A GET; its JSON."""
@@ -132,7 +132,7 @@ class Client:
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ClientError(f"{self.server} is no address of a daemon; write for example {DEFAULT_SERVER}")
         if url.scheme == "https":
-            return http.client.HTTPSConnection(url.hostname, url.port, timeout=timeout, context=self._tls)
+            return http.client.HTTPSConnection(url.hostname, url.port, timeout=timeout, context=self.tls)
         return http.client.HTTPConnection(url.hostname, url.port, timeout=timeout)
 
     def _unreachable(self, error: Exception) -> Unreachable:
@@ -142,9 +142,25 @@ class Client:
         )
 
 
-def exchange(address: str, method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> Answer:
-    """One request to a data plane at HOST:PORT. Raises ClientError."""
-    connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A data plane: HOST:PORT, and the context of TLS where it is spoken there."""
+
+    address: str
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def url(self) -> str:
+        """As people write it."""
+        return f"{'http' if self.tls is None else 'https'}://{self.address}"
+
+
+def exchange(place: Place, method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> Answer:
+    """One request to a data plane. Raises ClientError."""
+    if place.tls is None:
+        connection = http.client.HTTPConnection(place.address, timeout=TIMEOUT)
+    else:
+        connection = http.client.HTTPSConnection(place.address, timeout=TIMEOUT, context=place.tls)
     try:
         connection.putrequest(method, target, skip_accept_encoding=True)
         for name, value in headers:
@@ -156,7 +172,7 @@ def exchange(address: str, method: str, target: str, headers: list[tuple[str, st
         found = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, found, response.read())
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise ClientError(f"http://{address} does not answer: {error}") from error
+        raise ClientError(f"{place.url} does not answer: {error}") from error
     finally:
         connection.close()
 

@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 
 ENDPOINTS: Final = (
     "POST /wasm/install, /wasm/update, /wasm/uninstall; "
-    "GET / (a page), /apis/wasm-reconciler.dev/v1alpha1/wasmplugins, /sources, /events, "
+    "GET / (a page), /apis/wasm-reconciler.dev/v1alpha1/wasmplugins, /sources, /events, /logs, /node, "
+    "/revisions/NAME, /metrics, "
     "/actuator/health/liveness, /actuator/health/readiness, /actuator/info, /livez, /readyz"
 )
 """What a 404 offers instead."""

@@ -43,6 +43,7 @@ class Node:
         resp.media = {
             "version": version(),
             "listen": self._parts.listen(),
+            "tls": settings.tls_cert is not None,
             "admin": self._parts.admin(),
             "pid": os.getpid(),
             "python": platform.python_version(),

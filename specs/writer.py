@@ -193,6 +193,8 @@ class DesiredWriter:
     def _new_file(self, source: Source, plugin: WasmPlugin) -> str:
         """Write a file with just that plugin; returns the file."""
         path = _free_path(source.path, plugin.name)
+        if not source.path.is_dir():  # not made here: a directory that is away for a moment must not come back empty
+            raise SpecWriteFailed(str(path), f"there is no directory {source.path}; make it and try again")
         _write(path, b"", new_file(plugin))
         source.trust(path.name)
         return path.name

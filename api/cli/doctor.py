@@ -107,7 +107,7 @@ def daemon(client: Client) -> Iterator[Finding]:
 
 
 def _data_plane(client: Client) -> Iterator[Finding]:
-    address = data_plane(client)
+    address = data_plane(client).address
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()

@@ -45,11 +45,13 @@ class Command(click.Command):
                 formatter.write(f"  $ {example}\n")
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it; a daemon that says no ends it with its sentence and exit code 1."""
+        """Run it; a daemon that says no ends it with its sentence and exit code 1, Ctrl-C with 130 and nothing."""
         try:
             return super().invoke(ctx)
         except ClientError as error:
             raise Failed(str(error)) from error
+        except KeyboardInterrupt:
+            ctx.exit(130)
 
 
 def command(name: str, *examples: str, **attributes: Any) -> Callable[[Callable[..., Any]], Command]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import sys
 import time
 import urllib.parse
@@ -12,10 +13,10 @@ import click
 from rich.markup import escape
 
 from api.cli.frame import Failed, PluginName, asks_daemon, command, console, output_option, read_input
-from api.client import Answer, Client, exchange
+from api.client import Answer, Client, Place, exchange
 
 _COLOURS: Final = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red"}
-_ANY_ADDRESS: Final = ("0.0.0.0", "[::]")  # noqa: S104 - what is listened on, not what is listened to
+_THIS_MACHINE: Final = ("0.0.0.0", "[::]", "127.0.0.1", "[::1]", "localhost")  # noqa: S104 - where others listen
 
 
 @command(
@@ -65,22 +66,23 @@ class Called:
 def call(client: Client, route: str, path: str, method: str, headers: list[tuple[str, str]], body: bytes) -> Called:
     """One request by the path /invoke/ROUTE. `headers` hold the request id. Raises ClientError."""
     target = f"/invoke/{urllib.parse.quote(route, safe='')}{path if path.startswith('/') else f'/{path}'}"
-    address = data_plane(client)
+    place = data_plane(client)
     began = time.perf_counter()
-    answer = exchange(address, method, target, headers, body)
+    answer = exchange(place, method, target, headers, body)
     seconds = time.perf_counter() - began
     request_id = next(value for name, value in headers if name.lower() == "x-request-id")
     lines = client.get(f"/logs?request_id={urllib.parse.quote(request_id, safe='')}")["items"]
     return Called(answer, seconds, lines)
 
 
-def data_plane(client: Client) -> str:
-    """HOST:PORT of the data plane. Where it listens on every address, the admin port's host is used."""
-    listen: str = client.get("/node")["listen"]
-    host, _, port = listen.rpartition(":")
-    if host in _ANY_ADDRESS:
+def data_plane(client: Client) -> Place:
+    """Where the data plane is. Where it listens on every address, or on loopback, the admin port's host is used."""
+    node = client.get("/node")
+    host, _, port = node["listen"].rpartition(":")
+    if host in _THIS_MACHINE:
         host = urllib.parse.urlsplit(client.server).hostname or "127.0.0.1"
-    return f"{host}:{port}"
+        host = f"[{host}]" if ":" in host else host
+    return Place(f"{host}:{port}", (client.tls or ssl.create_default_context()) if node["tls"] else None)
 
 
 def show_call(called: Called) -> None:

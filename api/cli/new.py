@@ -26,6 +26,7 @@ def new(language: str, name: str) -> None:
     source = write_skeleton(language, directory)
     out = console()
     out.print(f"{source} and {directory / 'plugin.yaml'} are there. Next:", soft_wrap=True)
+    out.print("  mkdir -p specs   # where the daemon writes down what should run", soft_wrap=True)
     out.print(
         "  wasm-reconciler serve --specs specs --module-root .   # in another terminal, if no daemon runs",
         soft_wrap=True,

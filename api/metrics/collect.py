@@ -12,13 +12,12 @@ from typing import Final, Protocol
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     Metric,
     SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
 
-from api.metrics.histogram import Histogram
+from api.metrics.exposition import Histograms
 from api.metrics.meters import Meters
 from api.ports import DesiredReader
 from reconciler.control.status import PluginStatus
@@ -30,6 +29,7 @@ from reconciler.wasm.proxy_wasm import abi
 PREFIX: Final = "wasm_reconciler_"
 QUEUE: Final = "wasmplugin"
 """The label `name` of the workqueue's metrics."""
+_RUNNING: Final = "Age of the pass under way."
 GUEST_METRICS: Final = 256
 """Metrics of one guest namespace that are shown; it may define more, which are counted only."""
 
@@ -127,10 +127,10 @@ class PluginCollector(Collector):
         for (route, plugin), counts in sorted(self._meters.requests.snapshot().items()):
             for status, number in sorted(counts.by_status.copy().items()):
                 total.add_metric([route, plugin, str(status)], number)
-            _add(seconds, [route, plugin], counts.seconds)
+            seconds.add((route, plugin), counts.seconds)
             on_loop.add_metric([route, plugin], counts.on_loop)
             if any(counts.waited.counts):  # most plugins never make anybody wait, and a scrape costs by its lines
-                _add(waited, [route, plugin], counts.waited)
+                waited.add((route, plugin), counts.waited)
         bounds = _gauge(
             "loop_bound_seconds",
             "Calls below 'short' may come to the event loop, one above 'long' goes back, one above 'cut' is cut short.",
@@ -199,28 +199,26 @@ class DaemonCollector(Collector):
 
     def _work_queue(self) -> Iterator[Metric]:
         queue, control, name = self._watched.queue, self._meters.control, [QUEUE]
-        for metric, text, number in (
-            ("workqueue_depth", "Names that wait for a pass.", len(queue)),
-            ("workqueue_unfinished_work_seconds", "Age of the pass under way.", control.pass_running),
-            ("workqueue_longest_running_processor_seconds", "Age of the pass under way.", control.pass_running),
+        running, labels = control.pass_running, ["name"]
+        for family, number in (
+            (GaugeMetricFamily("workqueue_depth", "Names that wait for a pass.", labels=labels), len(queue)),
+            (GaugeMetricFamily("workqueue_unfinished_work_seconds", _RUNNING, labels=labels), running),
+            (GaugeMetricFamily("workqueue_longest_running_processor_seconds", _RUNNING, labels=labels), running),
+            (CounterMetricFamily("workqueue_adds", "Names that were queued.", labels=labels), queue.added),
+            (
+                CounterMetricFamily("workqueue_retries", "Names that were queued for later.", labels=labels),
+                queue.delayed,
+            ),
         ):
-            gauge = GaugeMetricFamily(metric, text, labels=["name"])
-            gauge.add_metric(name, number)
-            yield gauge
-        for metric, text, count in (
-            ("workqueue_adds", "Names that were queued.", queue.added),
-            ("workqueue_retries", "Names that were queued for later.", queue.delayed),
-        ):
-            counter = CounterMetricFamily(metric, text, labels=["name"])
-            counter.add_metric(name, count)
-            yield counter
+            family.add_metric(name, number)
+            yield family
         for metric, text, histogram in (
             ("workqueue_queue_duration_seconds", "How long a name waited for its pass.", control.queue_seconds),
             ("workqueue_work_duration_seconds", "How long a pass took.", control.pass_seconds),
         ):
-            family = HistogramMetricFamily(metric, text, labels=["name"])
-            _add(family, name, histogram)
-            yield family
+            waits = Histograms(metric, text, labels)
+            waits.add(name, histogram)
+            yield waits
 
     def _control(self) -> Iterator[Metric]:
         control = self._meters.control
@@ -239,7 +237,7 @@ class DaemonCollector(Collector):
             ("reload_seconds", "From a pool's creation until it took the traffic.", control.reload_seconds),
         ):
             family = _histogram(name, text)
-            _add(family, [], histogram)
+            family.add((), histogram)
             yield family
 
 
@@ -278,9 +276,5 @@ def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(PREFIX + name, text, labels=labels)
 
 
-def _histogram(name: str, text: str, *labels: str) -> HistogramMetricFamily:
-    return HistogramMetricFamily(PREFIX + name, text, labels=labels)
-
-
-def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
-    family.add_metric(labels, buckets=histogram.buckets(), sum_value=histogram.sum)
+def _histogram(name: str, text: str, *labels: str) -> Histograms:
+    return Histograms(PREFIX + name, text, labels)

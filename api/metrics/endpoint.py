@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 from api.metrics.collect import DaemonCollector, GuestCollector, PluginCollector, Watched
+from api.metrics.exposition import encode
 from api.metrics.meters import Meters
 from api.streaming import App
 
@@ -38,8 +39,8 @@ class Metrics:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """All metrics."""
-        encode, content_type = choose_encoder(req.accept)
+        _, content_type = choose_encoder(req.accept)
         resp.content_type = content_type
-        resp.data = encode(self._registry)
+        resp.data = encode(self._registry.collect(), openmetrics=content_type.startswith("application/openmetrics"))
 
     on_head = on_get
