@@ -216,7 +216,7 @@ class RemoteHost:
 
         `again` tells also those whose share stays the same, as an earlier failure may keep them from it.
         """
-        if record.draining_since is not None:
+        if record.draining_since is not None and not record.target:  # one that is wanted again has a target
             return
         wanted = self._shares(record)
         record.moving = gently and any(

@@ -73,8 +73,8 @@ def test_the_package_has_the_definition_and_nothing_of_the_tests(tmp_path: Path)
 
 def _commands(readme: Path) -> list[list[str]]:
     """The three commands that lead from nothing to a sidecar."""
-    (found,) = re.findall(r"```console\n(docker build .*?)```", readme.read_text(), re.DOTALL)
-    return [shlex.split(line) for line in found.strip().splitlines()]
+    (found,) = re.findall(r"```console[^\n]*\n(\$ docker build .*?)```", readme.read_text(), re.DOTALL)
+    return [shlex.split(line.removeprefix("$ ")) for line in found.strip().splitlines()]
 
 
 @pytest.mark.parametrize("readme", [ROOT / "README.md", CHART / "README.md"], ids=["project", "chart"])

@@ -77,7 +77,9 @@ def test_filters_by_text_and_by_state(daemon: Daemon, view: View) -> None:
 
 def test_scales_through_the_file_that_owns_the_plugin(daemon: Daemon, world: World, view: View) -> None:
     page = view.open(daemon, "#/plugins/orders-auth")
-    before = int(page.get_by_label("Instances", exact=True).input_value())
+    instances = page.get_by_label("Instances", exact=True)
+    until(instances.input_value, "the number of instances is not there")
+    before = int(instances.input_value())
     page.get_by_role("button", name="One more").click()
     page.get_by_role("button", name="Scale").click()
     page.get_by_role("alert").filter(has_text=f"orders-auth: {before + 1} instance").wait_for()

@@ -38,6 +38,15 @@ def test_a_switch_takes_the_old_revision_off(seam: Seam) -> None:
     assert [pool.revision for pool in seam.host.observe("one").pools] == [new]
 
 
+def test_a_revision_that_drains_and_is_wanted_again_comes_back(seam: Seam) -> None:
+    first, second = (seam.install(seam.spec("one", answering(text)), 3) for text in ("old", "new"))
+    for revision, text in ((first, "old"), (second, "new"), (first, "old")):
+        seam.apply(ResizePool("one", revision, 3))
+        seam.until(lambda: seam.pool("one", revision).ready == 3)  # noqa: B023
+        seam.apply(Serve("one", revision))
+        assert seam.ask("one") == (200, text)
+
+
 def test_what_is_withdrawn_or_removed_answers_no_more(seam: Seam) -> None:
     revision = seam.install(seam.spec("one", answering("x")), 3)
     seam.apply(Withdraw("one", revision))
