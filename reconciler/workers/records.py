@@ -89,9 +89,7 @@ class Record:
         self.target = 0
         for part in self.parts.values():
             part.target = 0
-            if (
-                part.seen is not None
-            ):  # none of them can be counted on, whatever the worker said before it hears of this
+            if part.seen is not None:  # whatever the worker said before it heard of this
                 part.seen = replace(part.seen, ready=0)
 
     def observe(self, whole: bool) -> ObservedPool:
