@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.core.observed import ObservedPool, PoolSettings
 from reconciler.core.plan import Action, CreatePool, Serve
-from reconciler.core.revision import InstanceLimits, InstanceSpec, ModuleSource, revision_of
+from reconciler.core.revision import InstanceSpec, revision_of
 from reconciler.host.files import FileDigests
 from reconciler.host.host import PoolHost
 from reconciler.host.modules import ModuleCache
@@ -19,6 +19,7 @@ from reconciler.wasm.egress import PinnedHttpClient, SystemResolver
 from reconciler.wasm.engine import Engine
 from reconciler.wasm.proxy_wasm.guest import ProxyWasmKind
 from reconciler.wasm.proxy_wasm.shared import SharedSpaces
+from tests.instance_spec import instance_spec
 
 
 class World:
@@ -55,21 +56,7 @@ class World:
     def spec(self, plugin: str, wasm: bytes, **limits: float) -> InstanceSpec:
         path = self.directory / f"{plugin}.wasm"
         path.write_bytes(wasm)
-        sha, _ = self._digests.digests(str(path))
-        bounds = {"memory": 2**24, "timeout": 5.0, "start_timeout": 5.0, "fuel": None} | limits
-        return InstanceSpec(
-            plugin,
-            ModuleSource(sha, path=str(path)),
-            "auto",
-            "wasmtime",
-            "{}",
-            (),
-            (),
-            (),
-            (),
-            plugin,
-            InstanceLimits(**bounds, request_bytes=2**20, response_bytes=2**20),  # type: ignore[arg-type]
-        )
+        return instance_spec(plugin, path, self._digests, **limits)
 
     def settings(self, route: str, **changes: object) -> PoolSettings:
         values = {"queue": 8, "queue_timeout": 5.0, "drain_timeout": 5.0, "max_invocations": None} | changes

@@ -26,7 +26,7 @@ from api.workers.plane import WorkerPlane
 from reconciler.control.manager import Host
 from reconciler.core.observed import ObservedPool, PoolSettings
 from reconciler.core.plan import Action, CreatePool, RemovePool, Serve
-from reconciler.core.revision import InstanceLimits, InstanceSpec, ModuleSource, revision_of
+from reconciler.core.revision import InstanceSpec, revision_of
 from reconciler.host.files import FileDigests
 from reconciler.host.router import Expectation
 from reconciler.wasm.egress import PinnedHttpClient, SystemResolver
@@ -34,6 +34,7 @@ from reconciler.workers.crew import Crew
 from reconciler.workers.host import RemoteHost
 from reconciler.workers.nursery import Forker
 from tests.daemon import ROOT
+from tests.instance_spec import instance_spec
 
 PATIENCE = 0.05
 
@@ -79,21 +80,7 @@ class Seam:
     def spec(self, plugin: str, wasm: bytes, **limits: float) -> InstanceSpec:
         path = self.modules / f"{plugin}.wasm"
         path.write_bytes(wasm)
-        sha, _ = self._digests.digests(path)
-        bounds = {"memory": 2**24, "timeout": 10.0, "start_timeout": 5.0, "fuel": None} | limits
-        return InstanceSpec(
-            plugin,
-            ModuleSource(sha, path=str(path)),
-            "auto",
-            "wasmtime",
-            "{}",
-            (),
-            (),
-            (),
-            (),
-            plugin,
-            InstanceLimits(**bounds, request_bytes=2**20, response_bytes=2**20),  # type: ignore[arg-type]
-        )
+        return instance_spec(plugin, path, self._digests, **({"timeout": 10.0} | limits))
 
     def settings_of(self, route: str, **changes: float) -> PoolSettings:
         values = {"queue": 64, "queue_timeout": 10.0, "drain_timeout": 5.0, "max_invocations": None} | changes

@@ -154,17 +154,6 @@ class ProxyWasmFilter(ProxyWasmInstance):
             stream.response_paused = self._step(stream, callbacks.response_trailers, len(trailers))
             self._goes_on(stream)
 
-    def _take_number(self) -> int:
-        context = self._next
-        self._next = context + 1 if context < 0x7FFFFFFF else abi.ROOT + 1
-        return context
-
-    def _end(self, stream: Stream) -> None:
-        """Make the calls that nobody waited for, and tell the guest that the request is over."""
-        if self._state.pending:
-            self._make_calls(stream, until_resumed=False)
-        self._finish(stream)
-
     def _end_passing(self) -> None:
         stream, self._passing = self._passing, None
         if stream is not None:

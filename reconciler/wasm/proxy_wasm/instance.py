@@ -56,17 +56,14 @@ class ProxyWasmInstance:
     def handle(self, request: Request, call: CallContext) -> Response:
         """Answer one request; see Instance."""
         state = self._state
-        context = self._next
-        self._next = context + 1 if context < 0x7FFFFFFF else abi.ROOT + 1
+        context = self._take_number()
         stream = Stream(context, request, call)
         before = self.enter(call)
         try:
             state.contexts[context] = stream
             state.stream = stream
             answer = self._function(stream) if self._runtime.layotto else self._filter(stream)
-            if state.pending:
-                self._make_calls(stream, until_resumed=False)
-            self._finish(stream)
+            self._end(stream)
             self.check()
         except GUEST_ERRORS as error:
             raise self._failed(error) from None
@@ -98,6 +95,18 @@ class ProxyWasmInstance:
         """Raise GuestFailed where the guest's allocator failed: its memory is not to be trusted any more."""
         if self._state.spoilt is not None:
             raise GuestFailed(self._state.spoilt)
+
+    def _take_number(self) -> int:
+        """The next request's context id."""
+        context = self._next
+        self._next = context + 1 if context < 0x7FFFFFFF else abi.ROOT + 1
+        return context
+
+    def _end(self, stream: Stream) -> None:
+        """Make the calls that nobody waited for, and tell the guest that the request is over."""
+        if self._state.pending:
+            self._make_calls(stream, until_resumed=False)
+        self._finish(stream)
 
     def _failed(self, error: GuestError) -> GuestFailed:
         failure = failure_of(error)
